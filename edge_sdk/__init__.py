@@ -1,0 +1,37 @@
+"""Edge SDK: train once, export once, let the device choose how much of the model to run.
+
+Importing this package loads neither torch nor an engine.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from edge_sdk import errors
+
+if TYPE_CHECKING:
+    from edge_sdk.artifact import Artifact as Artifact
+    from edge_sdk.artifact import open_artifact as open_artifact
+    from edge_sdk.engines import load as load
+    from edge_sdk.export import export as export
+
+__all__ = ["Artifact", "errors", "export", "load", "open_artifact"]
+
+_HOMES = {
+    "Artifact": "edge_sdk.artifact",
+    "open_artifact": "edge_sdk.artifact",
+    "load": "edge_sdk.engines",
+    # The module is callable: `edge_sdk.export(...)` and `python -m edge_sdk.export` are one name.
+    "export": "edge_sdk.export",
+}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name == "__version__":
+        return import_module("edge_sdk._native").version()
+    if name not in _HOMES:
+        raise AttributeError(f"module 'edge_sdk' has no attribute {name!r}")
+    module = import_module(_HOMES[name])
+    return module if name == "export" else getattr(module, name)

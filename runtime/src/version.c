@@ -1,0 +1,3 @@
+#include "edge_runtime.h"
+
+const char *edge_version(void) { return EDGE_VERSION; }
