@@ -1,0 +1,1 @@
+"""Elastic building blocks in torch; one paper, one file."""

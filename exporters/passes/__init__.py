@@ -1,0 +1,1 @@
+"""Rewrites of a torch model before it is lowered; one file each."""
