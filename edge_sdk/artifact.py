@@ -1,0 +1,268 @@
+"""What an artifact says of itself: the metadata schema, and reading and writing it.
+
+An artifact is one file for one engine with `Metadata` inside, as JSON in the
+format's native place, and a seal behind it (see `edge_sdk.containers`).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk import containers
+from edge_sdk.errors import FormatError, OutputError, VersionError
+from edge_sdk.granularity import Granularity, parse
+
+SCHEMA_VERSION = 1
+SUFFIX = {target: suffix for suffix, target in containers.SUFFIXES.items()}
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output: its name, shape and NumPy dtype."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The file in its engine beside the model in eager mode, on `n` real inputs.
+
+    `max_difference` is over all outputs, absolute; `argmax_agreement` over the
+    first output, in 0..1. `limit` says what was demanded, in words.
+    """
+
+    n: int
+    max_difference: float
+    argmax_agreement: float
+    limit: str
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Top-1 accuracy in 0..1 on `n` labelled inputs of a held-out split.
+
+    `eager` is that of the model in fp32 before export, on the same inputs.
+    """
+
+    n: int
+    top1: float
+    eager: float
+    split: str
+
+
+@dataclass(frozen=True)
+class GranularityInfo:
+    """One granularity of the file. None means not measured, or not known of this engine.
+
+    `coverage` is the fraction of graph nodes that the accelerated delegate took.
+    """
+
+    widths: tuple[int, ...]
+    parameters: int | None
+    macs: int | None
+    coverage: float | None = None
+    comparison: Comparison | None = None
+    accuracy: Accuracy | None = None
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A few real inputs and what the file answered, to be run again on the device.
+
+    Arrays are kept as JSON (see `pack_array`). Inputs have a leading axis of
+    cases. Each output may differ by `limit` times the largest absolute golden
+    output, or by `limit` where that is below 1 (another processor sums in another
+    order).
+    """
+
+    inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    outputs: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    limit: float = 0.0
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """All that an artifact says of itself; see DESIGN decision 2 for why each is here.
+
+    Attributes:
+        model: Zoo name or module:factory.
+        family: What kind of elasticity, "matformer".
+        target: The engine: executorch, litert or onnx.
+        quantization: "none" or "int8".
+        elastic: Whether the file holds several granularities over shared weights.
+        trained: Widths of each trained granularity, one for each layer.
+        boundaries: Where each layer's FFN is cut into blocks, the last cut included;
+            in ONNX any of them can be chosen for each call and layer.
+        granularities: The granularities that were exported and proved, by name.
+        dims: Matryoshka dims of the head, () if none; `dim` is the exported one.
+        inputs, outputs: In the order of the graph; the first output is the logits.
+        preprocessing: What to do to raw data, in words and numbers.
+        labels: Class names in the order of the logits.
+        toolchain: Versions of what wrote the file.
+        weights_sha256: Digest of the universal model's weights.
+    """
+
+    model: str
+    family: str
+    target: str
+    quantization: str
+    elastic: bool
+    trained: dict[str, tuple[int, ...]]
+    boundaries: tuple[tuple[int, ...], ...]
+    granularities: dict[str, GranularityInfo]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    dims: tuple[int, ...] = ()
+    dim: int | None = None
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    toolchain: dict[str, str] = field(default_factory=dict)
+    weights_sha256: str = ""
+    golden: Golden = field(default_factory=Golden)
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> str:
+        """Return the metadata as one line of JSON."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: bytes | str, *, where: str) -> Metadata:
+        """Return the metadata that `text` holds.
+
+        Raises:
+            FormatError: Not our JSON, or a field is missing or of another kind.
+            VersionError: Written by a newer version.
+        """
+        try:
+            raw = json.loads(text)
+            if raw["schema_version"] > SCHEMA_VERSION:
+                raise VersionError(
+                    f"metadata of version {SCHEMA_VERSION} or older",
+                    f"version {raw['schema_version']}", where=where,
+                    hint="pip install --upgrade edge-inference-sdk",
+                )
+            return cls(**{**raw, **_typed(raw)})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise FormatError("metadata of edge_sdk", f"{type(error).__name__}: {error}",
+                              where=where, hint="export the file again") from error
+
+    def resolve(self, text: str) -> Granularity:
+        """Return the granularity that `text` names, in this model's canonical words."""
+        return parse(text, self.trained)
+
+
+def _typed(raw: dict[str, Any]) -> dict[str, Any]:
+    def info(entry: dict[str, Any]) -> GranularityInfo:
+        comparison, accuracy = entry["comparison"], entry["accuracy"]
+        return GranularityInfo(**{
+            **entry, "widths": tuple(entry["widths"]),
+            "comparison": comparison and Comparison(**comparison),
+            "accuracy": accuracy and Accuracy(**accuracy),
+        })
+
+    def specs(entries: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
+        return tuple(TensorSpec(e["name"], tuple(e["shape"]), e["dtype"]) for e in entries)
+
+    return {
+        "trained": {name: tuple(widths) for name, widths in raw["trained"].items()},
+        "boundaries": tuple(tuple(cuts) for cuts in raw["boundaries"]),
+        "granularities": {name: info(entry) for name, entry in raw["granularities"].items()},
+        "inputs": specs(raw["inputs"]), "outputs": specs(raw["outputs"]),
+        "dims": tuple(raw["dims"]), "labels": tuple(raw["labels"]),
+        "golden": Golden(**raw["golden"]),
+    }
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A verified file: where it is, its digest, and what it says of itself."""
+
+    path: Path
+    sha256: str
+    metadata: Metadata
+
+
+def open_artifact(path: str | os.PathLike[str]) -> Artifact:
+    """Verify `path` and return what it says of itself; loads no engine.
+
+    Raises:
+        FormatError: Not an artifact, truncated, or damaged.
+        VersionError: Written by a newer version.
+    """
+    path = Path(path)
+    digest = containers.verify(path)
+    text = containers.read_metadata(path)
+    return Artifact(path, digest, Metadata.from_json(text, where=str(path)))
+
+
+def pack_array(array: NDArray[Any]) -> dict[str, Any]:
+    """Return a JSON form of `array`: dtype, shape, zlib-compressed little-endian base64."""
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    packed = base64.b64encode(zlib.compress(little.tobytes(), 9)).decode()
+    return {"dtype": array.dtype.name, "shape": list(array.shape), "zlib": packed}
+
+
+def unpack_array(packed: Mapping[str, Any]) -> NDArray[Any]:
+    """Return the array that `pack_array` packed."""
+    dtype = np.dtype(packed["dtype"]).newbyteorder("<")
+    data = zlib.decompress(base64.b64decode(packed["zlib"]))
+    return np.frombuffer(data, dtype).reshape(packed["shape"]).astype(dtype.newbyteorder("="))
+
+
+def weights_digest(tensors: Arrays) -> str:
+    """Return the sha256 over names, dtypes, shapes and little-endian bytes, by sorted name."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        array = tensors[name]
+        digest.update(f"{name} {array.dtype.name} {list(array.shape)}\n".encode())
+        digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def publish(*outputs: str | os.PathLike[str]) -> Iterator[list[Path]]:
+    """Give a temporary path for each output; move all into place if the block succeeds.
+
+    Whatever leaves the block early, an error or Ctrl-C, leaves no file behind and
+    whatever stood at the outputs before as it was.
+
+    Raises:
+        OutputError: A folder is missing, not writable, or full.
+    """
+    finals = [Path(output) for output in outputs]
+    folders: list[Path] = []
+    try:
+        try:
+            for final in finals:
+                folders.append(Path(tempfile.mkdtemp(prefix=".edge_sdk-", dir=final.parent)))
+            partials = [folder / final.name for folder, final in zip(folders, finals, strict=True)]
+            yield partials
+            for partial, final in zip(partials, finals, strict=True):
+                os.replace(partial, final)
+        except OSError as error:
+            raise OutputError("a writable output folder with space",
+                              error.strerror or str(error),
+                              where=", ".join(sorted({str(f.parent) for f in finals})),
+                              hint="make the folder, or choose another --out") from error
+    finally:
+        for folder in folders:
+            for left in folder.iterdir():
+                left.unlink()
+            folder.rmdir()

@@ -1,0 +1,50 @@
+"""ExecuTorch: each granularity is a method of the .pte."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from edge_sdk.artifact import Arrays
+from edge_sdk.engines.base import Engine
+from edge_sdk.errors import EngineError, MissingDependency
+
+
+class ExecuTorchEngine(Engine):
+    """Runs a .pte on ExecuTorch's pip runtime, whose thread pool is one for the process."""
+
+    name = "executorch"
+
+    @classmethod
+    def prepare(cls) -> None:
+        try:
+            import executorch.runtime  # noqa: F401
+        except ImportError as error:
+            raise MissingDependency("the ExecuTorch runtime", str(error), where=cls.name,
+                                    hint="pip install 'edge-inference-sdk[executorch]'") from error
+
+    def _open(self, threads: int) -> None:
+        import torch
+        from executorch.extension.pybindings import portable_lib
+        from executorch.runtime import Runtime
+
+        self._from_numpy = torch.from_numpy
+        portable_lib._unsafe_reset_threadpool(threads)
+        try:
+            # The program must outlive its methods.
+            self._program = Runtime.get().load_program(self.artifact.path)
+            self._methods = {}
+            for name in self.granularities:
+                self._methods[name] = self._program.load_method(name)
+        except RuntimeError as error:
+            raise EngineError("a program that ExecuTorch loads", str(error),
+                              where=str(self.artifact.path),
+                              hint="compare `toolchain` in the metadata with pip list") from error
+
+    def _run(self, inputs: Arrays, granularity: str) -> dict[str, NDArray[Any]]:
+        tensors = [self._from_numpy(inputs[spec.name]) for spec in self.metadata.inputs]
+        outputs = self._methods[granularity].execute(tensors)
+        # Outputs live in the method's own memory, which the next call overwrites.
+        return {spec.name: output.numpy().copy()
+                for spec, output in zip(self.metadata.outputs, outputs, strict=True)}

@@ -1,0 +1,361 @@
+"""`edge_sdk.export(...)` and `python -m edge_sdk.export`: a model to verified files.
+
+Nothing is written until it is proved: each file is loaded in its own engine, in
+a process of its own, and compared with the model on real inputs; only then is
+it moved into place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import types
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from edge_sdk import containers
+from edge_sdk.artifact import (
+    SUFFIX,
+    GranularityInfo,
+    Metadata,
+    TensorSpec,
+    open_artifact,
+    publish,
+)
+from edge_sdk.console import command, say, toolchain_silenced
+from edge_sdk.engines import process
+from edge_sdk.engines.process import Measurement
+from edge_sdk.errors import UnsupportedModel
+from edge_sdk.granularity import Granularity, boundaries, parse, parse_list
+from edge_sdk.prove import Limits, accuracy, compare, eager, golden
+from edge_sdk.source import Source, find_source, from_sample, require_torch, trained
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from edge_sdk.exporters.request import Lowered
+
+TARGETS = tuple(SUFFIX)
+
+
+@dataclass(frozen=True)
+class Export:
+    """One file that was written: what it holds, and what it cost to run here.
+
+    `measured` is of this machine, at one thread, and not kept in the file.
+    """
+
+    path: Path
+    n_bytes: int
+    sha256: str
+    metadata: Metadata
+    measured: Measurement
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON form, without golden arrays."""
+        metadata = asdict(self.metadata)
+        metadata.pop("golden")
+        return {"path": str(self.path), "bytes": self.n_bytes, "sha256": self.sha256,
+                "metadata": metadata, "measured": asdict(self.measured)}
+
+
+def export(
+    model: nn.Module | Source, out: str | os.PathLike[str], *,
+    sample: Tensor | Sequence[Tensor] | None = None, target: str = "executorch",
+    granularity: str = "XL", elastic: str | None = None, quantize: str = "none",
+    limits: Limits | None = None, report: Callable[[str], None] = lambda text: None,
+) -> Export:
+    """Write `model` at one granularity, or several that share weights, as one verified file.
+
+    Args:
+        model: Holds nested FFNs (see `edge_sdk.nn.nesting.nest`), or a `Source`.
+        out: The file; its suffix must be the target's.
+        sample: The model's inputs, with a leading axis of one or more real cases:
+            all of them are compared.
+        target: executorch, litert or onnx.
+        granularity: S, M, L, XL or a Mix'n'Match such as S*2+M*2+L+XL.
+        elastic: Several granularities, separated by commas, in one file instead.
+        quantize: "none", or "int8".
+        limits: How far the file may be from the model.
+        report: Called with what is being done.
+
+    Raises:
+        GranularityError: No such granularity in this model.
+        ComparisonError: The file does not compute what the model computes.
+        MissingDependency: The target's toolchain is not installed.
+        OutputError: `out` can not be written.
+    """
+    if not isinstance(model, Source):
+        if sample is None:
+            raise UnsupportedModel("sample inputs", "none", where="`sample`",
+                                   hint="pass real inputs, batch first: they prove the file")
+        require_torch()
+        samples = [sample] if hasattr(sample, "numpy") else list(sample)  # type: ignore[arg-type]
+        model = from_sample(type(model).__name__, model,
+                            [tensor.numpy() for tensor in samples])  # type: ignore[union-attr]
+    return export_all(model, {target: Path(out)}, granularity=granularity, elastic=elastic,
+                      quantize=quantize, limits=limits or Limits(), report=report)[0]
+
+
+def export_all(
+    source: Source, outs: dict[str, Path], *, granularity: str, elastic: str | None,
+    quantize: str, limits: Limits, report: Callable[[str], None],
+) -> list[Export]:
+    """Write one file for each target in `outs`; all of them, or none. Errors as `export`."""
+    for target, out in outs.items():
+        _check_out(target, out)
+    names = trained(source)
+    chosen = parse_list(elastic, names) if elastic else [parse(granularity, names)]
+    chosen.sort(key=lambda g: (sum(g.widths), g.widths))
+    exports = []
+    with publish(*outs.values()) as partials:
+        for (target, out), partial in zip(outs.items(), partials, strict=True):
+            metadata, measured = _write(source, partial, target, chosen, names, bool(elastic),
+                                        quantize, limits, report)
+            digest = open_artifact(partial).sha256
+            exports.append(Export(out, partial.stat().st_size, digest, metadata, measured))
+    return exports
+
+
+def _check_out(target: str, out: Path) -> None:
+    if target not in SUFFIX:
+        raise UnsupportedModel(f"one of the targets {', '.join(SUFFIX)}", repr(target),
+                               where="`target`", hint="--target executorch is the default")
+    if out.suffix != SUFFIX[target]:
+        raise UnsupportedModel(f"a file ending in {SUFFIX[target]}", repr(out.name), where="`out`",
+                               hint=f"the suffix tells the engine: {out.stem}{SUFFIX[target]}")
+
+
+def _write(
+    source: Source, path: Path, target: str, chosen: Sequence[Granularity],
+    named: dict[str, tuple[int, ...]], elastic: bool, quantize: str, limits: Limits,
+    report: Callable[[str], None],
+) -> tuple[Metadata, Measurement]:
+    """Lower, write, compare in the engine, write again with the figures, run that once more."""
+    from edge_sdk.exporters.request import Request, output_names
+
+    weights = source.weights_sha256()
+    names = output_names(source.model, source.sample)
+    # ONNX can choose any trained width per call and layer, so it is cut at all of them.
+    cuts = boundaries([*chosen, *(Granularity(n, w) for n, w in named.items())]
+                      if elastic and target == "onnx" else list(chosen))
+    lowered = _lower(target, Request(
+        model=source.model, sample=source.sample, input_names=tuple(source.inputs),
+        output_names=names, granularities=chosen, elastic=elastic, boundaries=cuts,
+        quantize=quantize, report=lambda text: report(f"{target}: {text}"),
+    ))
+    report(f"{target}: running the model in eager mode")
+    expected = {g.name: eager(source, g, names) for g in chosen}
+    metadata = Metadata(
+        model=source.name, family="matformer", target=target, quantization=quantize,
+        elastic=elastic, trained=dict(named), boundaries=tuple(map(tuple, cuts)),
+        granularities={g.name: _info(source, g, lowered) for g in chosen},
+        inputs=tuple(TensorSpec(name, (1, *array.shape[1:]), array.dtype.name)
+                     for name, array in source.inputs.items()),
+        outputs=tuple(TensorSpec(name, (1, *array.shape[1:]), array.dtype.name)
+                      for name, array in expected[chosen[0].name].items()),
+        dims=source.dims, dim=source.dim, preprocessing=source.preprocessing,
+        labels=source.labels, weights_sha256=weights,
+        toolchain={**lowered.toolchain, "edge-inference-sdk": _version(),
+                   "python": platform.python_version()},
+    )
+    lowered.write(path, metadata.to_json())
+    containers.seal(path)
+    report(f"{target}: comparing on {len(next(iter(source.inputs.values())))} inputs")
+    got = process.run(path, source.inputs, [g.name for g in chosen])
+    metadata = _proved(metadata, source, expected, got, quantize, limits)
+    lowered.write(path, metadata.to_json())
+    containers.seal(path)
+    report(f"{target}: measuring")
+    _selftest(path)
+    return metadata, process.measure(path)
+
+
+def _lower(target: str, request: Any) -> Lowered:
+    lowered: Lowered = import_module(f"edge_sdk.exporters.to_{target}").lower(request)
+    return lowered
+
+
+def _selftest(path: Path) -> None:
+    from edge_sdk.selftest import selftest
+
+    selftest(path)
+
+
+def _info(source: Source, granularity: Granularity, lowered: Lowered) -> GranularityInfo:
+    from edge_sdk.nn.counting import count_macs, count_parameters
+    from edge_sdk.nn.matformer import extract
+
+    small = extract(source.model, granularity.widths)
+    return GranularityInfo(granularity.widths, count_parameters(small),
+                           count_macs(small, source.sample), lowered.coverage[granularity.name])
+
+
+def _proved(
+    metadata: Metadata, source: Source, expected: process.Outputs, got: process.Outputs,
+    quantize: str, limits: Limits,
+) -> Metadata:
+    infos = {}
+    for name, info in metadata.granularities.items():
+        where = f"{metadata.target}, {name}"
+        options: Any = {"quantization": quantize, "limits": limits, "where": where}
+        infos[name] = replace(
+            info, comparison=compare(expected[name], got[name], **options),
+            accuracy=accuracy(source, expected[name], got[name], **options),
+        )
+    return replace(metadata, granularities=infos, golden=golden(source, got, quantize))
+
+
+def _version() -> str:
+    from edge_sdk import __version__
+
+    return str(__version__)
+
+
+# --- the command ----------------------------------------------------------------------
+
+
+def describe(done: Export) -> str:
+    """Return the aligned text that the command prints for one file."""
+    m, measured = done.metadata, done.measured
+    ram = "unknown" if measured.peak_rss_mb is None else f"{measured.peak_rss_mb:.1f} MB"
+    rows = [
+        f"wrote   {done.path}  {done.n_bytes} B  {m.target}  quantize {m.quantization}  "
+        f"sha256 {done.sha256[:16]}",
+        f"run     load {measured.load_ms:.1f} ms  peak RAM {ram}  {measured.threads} thread  "
+        "on this machine",
+    ]
+    for name, info in m.granularities.items():
+        coverage = "unknown" if info.coverage is None else f"{info.coverage:.0%} of nodes"
+        rows.append(f"size    {name:<12} {info.parameters} parameters  {info.macs} MACs  "
+                    f"latency {measured.latency_ms[name]:.3f} ms  delegated {coverage}")
+        if info.comparison is not None:
+            c = info.comparison
+            rows.append(f"check   {name:<12} n {c.n}  max difference {c.max_difference:.1e}  "
+                        f"argmax agreement {c.argmax_agreement:.2%}  limit {c.limit}  ok")
+        if info.accuracy is not None:
+            a = info.accuracy
+            rows.append(f"top-1   {name:<12} {a.top1:.2%}  eager {a.eager:.2%}  n {a.n}  {a.split}")
+    return "\n".join(rows)
+
+
+def _outs(out: Path | None, targets: Sequence[str], stem: str) -> dict[str, Path]:
+    """Return a path for each target: `out` itself, or named in the folder `out`."""
+    if out is not None and out.suffix in containers.SUFFIXES:
+        if len(targets) > 1:
+            raise UnsupportedModel("a folder for several targets", repr(str(out)), where="--out",
+                                   hint="name a folder, or one --target")
+        return {targets[0]: out}
+    folder = out or Path(".")
+    return {target: folder / f"{stem}{SUFFIX[target]}" for target in targets}
+
+
+def main(
+    granularity: str = typer.Option("XL", help="S, M, L, XL or a mix such as S*2,M,L,XL*2."),
+    elastic: str = typer.Option("", help="Several in one file: S,M,L,XL,S*2+XL."),
+    fit_bytes: int = typer.Option(0, help="Best mix whose file has at most this many bytes."),
+    fit_macs: int = typer.Option(0, help="Best mix with at most this many MACs."),
+    fit_latency_ms: float = typer.Option(0.0, help="Best mix within this latency here."),
+    target: str = typer.Option("executorch", help="executorch, litert, onnx or all."),
+    quantize: str = typer.Option("none", help="none or int8."),
+    model: str = typer.Option("matvit-digits", help="Zoo name, or module:factory."),
+    checkpoint: Path = typer.Option(None, help="Weights instead of the shipped ones."),
+    data: Path = typer.Option(None, help="Folder with data sets; or $EDGE_SDK_DATA."),
+    dim: int = typer.Option(0, help="Matryoshka dim to export; the longest by default."),
+    samples: int = typer.Option(512, help="Compare on at most this many held-out inputs."),
+    out: Path = typer.Option(None, help="File, or folder; the current one by default."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    quiet: bool = typer.Option(False, "--quiet", help="No progress."),
+) -> None:
+    """Write a model for devices, proved against the original on real inputs."""
+    if elastic and (fit_bytes or fit_macs or fit_latency_ms):
+        raise typer.BadParameter("--fit-... chooses one granularity; leave --elastic out")
+    if sum(map(bool, (fit_bytes, fit_macs, fit_latency_ms))) > 1:
+        raise typer.BadParameter("one --fit-... at a time")
+    targets = TARGETS if target == "all" else (target,)
+    with progress(quiet) as report:
+        report("loading the model")
+        source = find_source(model, checkpoint=checkpoint, data=data, dim=dim or None,
+                             n_cases=samples)
+        if fit_bytes or fit_macs or fit_latency_ms:
+            from edge_sdk.fit import export_fitting
+
+            choice, done = export_fitting(
+                source, lambda name: _outs(out, targets, _stem(model, name, quantize)),
+                max_bytes=fit_bytes, max_macs=fit_macs, max_latency_ms=fit_latency_ms,
+                quantize=quantize, limits=Limits(), report=report)
+        else:
+            name = "elastic" if elastic else parse(granularity, trained(source)).name
+            choice = None
+            done = export_all(
+                source, _outs(out, targets, _stem(model, name, quantize)),
+                granularity=granularity, elastic=elastic or None, quantize=quantize,
+                limits=Limits(), report=report)
+    if as_json:
+        say(json.dumps({"fit": choice and asdict(choice),
+                        "files": [export.to_dict() for export in done]}))
+        return
+    say(f"model   {source.name}  compared on {source.inputs_are}")
+    if choice is not None:
+        say(choice.describe())
+    for export_ in done:
+        say(describe(export_))
+
+
+def _stem(model: str, granularity: str, quantize: str) -> str:
+    name = model.replace(":", "-").replace(".", "-")
+    # `*` in a file name is a trap in every shell.
+    suffix = "" if quantize == "none" else f"-{quantize}"
+    return f"{name}-{granularity.replace('*', 'x')}{suffix}"
+
+
+class progress:
+    """A spinner with what is being done, on the real stderr; toolchain chatter is kept off."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+
+    def __enter__(self) -> Callable[[str], None]:
+        from rich.console import Console
+
+        self._silenced = toolchain_silenced()
+        descriptor = self._silenced.__enter__()
+        self._stream = os.fdopen(os.dup(descriptor), "w")
+        console = Console(file=self._stream, quiet=self.quiet)
+        self._status = console.status("starting")
+        self._status.__enter__()
+        if self.quiet or not console.is_terminal:
+            return (lambda text: None) if self.quiet else (
+                lambda text: console.print(text, style="dim", highlight=False))
+        return self._status.update
+
+    def __exit__(self, *exception: Any) -> None:
+        self._status.__exit__(*exception)
+        self._stream.close()
+        self._silenced.__exit__(*exception)
+
+
+class _CallableModule(types.ModuleType):
+    """Lets `edge_sdk.export(...)` be the function though `edge_sdk.export` is the module.
+
+    Importing a submodule binds its name in the package, over any function of
+    that name; whichever comes first, the call works.
+    """
+
+    def __call__(self, *args: Any, **options: Any) -> Export:
+        return export(*args, **options)
+
+
+sys.modules[__name__].__class__ = _CallableModule
+
+app = command(main)
+
+if __name__ == "__main__":
+    app()

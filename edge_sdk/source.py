@@ -1,0 +1,223 @@
+"""What is exported: a model with real inputs, from the zoo or from somebody's factory."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.artifact import weights_digest
+from edge_sdk.errors import CheckpointError, DataError, MissingDependency, UnsupportedModel
+from edge_sdk.granularity import trained_names
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from edge_sdk.data import Dataset
+    from edge_sdk.zoo.recipes import Recipe
+
+N_CALIBRATION = 256
+
+
+@dataclass
+class Source:
+    """A universal model and what is known of it.
+
+    Attributes:
+        name: Zoo name or module:factory.
+        model: Holds nested FFNs; eval mode. Returns a tensor or a dict of tensors,
+            logits first.
+        inputs: Arrays by input name, each with a leading axis of n cases.
+        inputs_are: What these cases are, in words.
+        targets: Class ids (n,) if the cases are labelled.
+        calibration: Cases to choose a Mix'n'Match by; never the held-out ones.
+        labels: Class names.
+        preprocessing: What to do to raw data.
+        dims, dim: Matryoshka dims of the head, and the one exported.
+        universal: The model whose weights are digested, if `model` is a cut of it.
+    """
+
+    name: str
+    model: nn.Module
+    inputs: dict[str, NDArray[Any]]
+    inputs_are: str
+    targets: NDArray[np.int64] | None = None
+    calibration: dict[str, NDArray[Any]] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    dims: tuple[int, ...] = ()
+    dim: int | None = None
+    universal: nn.Module | None = None
+
+    @property
+    def sample(self) -> tuple[torch.Tensor, ...]:
+        """The first case, batch 1, as tensors."""
+        import torch
+
+        return tuple(torch.from_numpy(np.ascontiguousarray(array[:1]))
+                     for array in self.inputs.values())
+
+    def weights_sha256(self) -> str:
+        """Return the digest of the weights.
+
+        Raises:
+            CheckpointError: One is NaN or infinite; each is named.
+        """
+        tensors = {name: tensor.detach().cpu().numpy()
+                   for name, tensor in (self.universal or self.model).state_dict().items()}
+        bad = [name for name, array in tensors.items()
+               if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all()]
+        if bad:
+            raise CheckpointError("finite weights", f"NaN or infinity in {', '.join(bad[:8])}",
+                                  where=self.name, hint="train again with a lower learning rate")
+        return weights_digest(tensors)
+
+
+def find_source(
+    model: str, *, checkpoint: str | os.PathLike[str] | None = None,
+    data: str | os.PathLike[str] | None = None, dim: int | None = None, n_cases: int | None = None,
+) -> Source:
+    """Return the model that a command line names.
+
+    Args:
+        model: A zoo name, or module:factory; the factory takes no arguments and
+            returns a `Source`, or (model, sample tensor or tuple of them).
+        checkpoint: Weights instead of the shipped ones.
+        data: Folder with data sets; without one, only the digits have real inputs.
+        dim: Matryoshka dim to export.
+        n_cases: At most this many held-out cases.
+
+    Raises:
+        UnsupportedModel: No such zoo model or factory.
+        CheckpointError: The checkpoint does not fit.
+    """
+    require_torch()
+    if ":" in model:
+        return _from_factory(model, checkpoint)
+    from edge_sdk import zoo
+
+    if model not in zoo.names():
+        raise UnsupportedModel(f"one of {', '.join(zoo.names())}, or module:factory", repr(model),
+                               where="--model", hint="module:factory names a function of yours")
+    return _from_zoo(model, checkpoint, data, dim, n_cases)
+
+
+def require_torch() -> None:
+    """Import torch.
+
+    Raises:
+        MissingDependency: It is not installed.
+    """
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise MissingDependency("torch, which exporting needs", str(error), where="export",
+                                hint="pip install 'edge-inference-sdk[export]'") from error
+
+
+def _from_factory(name: str, checkpoint: str | os.PathLike[str] | None) -> Source:
+    import torch
+
+    module_name, _, function = name.partition(":")
+    sys.path.insert(0, os.getcwd())  # as `python -m` and pytest do
+    try:
+        made = getattr(importlib.import_module(module_name), function)()
+    except (ImportError, AttributeError) as error:
+        raise UnsupportedModel("an importable module:factory", str(error), where=repr(name),
+                               hint="run in the folder that holds the module") from error
+    finally:
+        sys.path.pop(0)
+    if not isinstance(made, Source):
+        model, sample = made
+        samples = sample if isinstance(sample, tuple) else (sample,)
+        made = from_sample(name, model, [tensor.numpy() for tensor in samples])
+    assert isinstance(made.model, torch.nn.Module)
+    if checkpoint is not None:
+        from edge_sdk.checkpoint import load_weights
+
+        load_weights(made.model, checkpoint)
+    made.model.eval()
+    return made
+
+
+def from_sample(name: str, model: nn.Module, sample: Sequence[NDArray[Any]]) -> Source:
+    """Return a source whose cases are those of `sample`, arrays with a leading axis of n."""
+    names = ["input"] if len(sample) == 1 else [f"input_{i}" for i in range(len(sample))]
+    inputs = dict(zip(names, sample, strict=True))
+    n = len(sample[0])
+    return Source(name, model.eval(), inputs, f"{n} given case(s)", calibration=inputs)
+
+
+def _from_zoo(
+    name: str, checkpoint: str | os.PathLike[str] | None, data: str | os.PathLike[str] | None,
+    dim: int | None, n_cases: int | None,
+) -> Source:
+    from edge_sdk import zoo
+    from edge_sdk.nn.mrl import WithEmbedding
+    from edge_sdk.zoo.recipes import RECIPES
+
+    recipe = RECIPES[name]
+    if checkpoint is None:
+        model = zoo.load(name).model
+    else:
+        from edge_sdk.checkpoint import load_weights
+
+        model = recipe.build().eval()
+        load_weights(model, checkpoint)
+    exported: nn.Module = model
+    if recipe.dims:
+        exported = WithEmbedding(model, dim).eval()
+    elif dim is not None:
+        raise UnsupportedModel("a model with a Matryoshka head for --dim", name, where="--dim",
+                               hint="leave --dim out")
+    try:
+        dataset = recipe.dataset(data=data)
+    except DataError:
+        if data is not None:
+            raise
+        dataset = None
+    source = Source(name, exported, {}, "", dims=recipe.dims, universal=model,
+                    dim=(dim or recipe.dims[-1]) if recipe.dims else None)
+    if dataset is None:
+        shape = (64, model.channels, model.image_size, model.image_size)
+        noise = np.random.default_rng(0).standard_normal(shape, np.float32)
+        source.inputs = source.calibration = {"image": noise}
+        source.inputs_are = "synthetic noise (no data folder: pass --data)"
+    else:
+        _add_cases(source, recipe, dataset, n_cases)
+    return source
+
+
+def _add_cases(source: Source, recipe: Recipe, dataset: Dataset, n_cases: int | None) -> None:
+    from edge_sdk.zoo.training import normalize
+
+    n = len(dataset.test_images)
+    pick = np.arange(n)
+    if n_cases is not None and n_cases < n:
+        pick = np.sort(np.random.default_rng(0).permutation(n)[:n_cases])
+    source.inputs = {"image": normalize(dataset.test_images[pick], recipe,
+                                        dataset.pixel_max).numpy()}
+    source.targets = dataset.test_labels[pick]
+    source.inputs_are = f"held-out {dataset.name} ({dataset.split})"
+    train = np.random.default_rng(0).permutation(len(dataset.train_images))[:N_CALIBRATION]
+    source.calibration = {"image": normalize(dataset.train_images[train], recipe,
+                                             dataset.pixel_max).numpy()}
+    source.labels = dataset.labels
+    source.preprocessing = {
+        "image": "(pixel / pixel_max - mean) / std, channels first", "data": dataset.name,
+        "pixel_max": dataset.pixel_max, "mean": recipe.mean, "std": recipe.std,
+    }
+
+
+def trained(source: Source) -> dict[str, tuple[int, ...]]:
+    """Return {name: widths} of the trained granularities of a source, smallest first."""
+    from edge_sdk.nn.matformer import trained_widths
+
+    return trained_names(trained_widths(source.model))

@@ -1,0 +1,191 @@
+"""LiteRT: one signature for each granularity, named by it.
+
+The converter stores tensors of equal bytes once, so signatures whose FFNs are
+sums over the same blocks share them (`passes.blocks`). The metadata is the
+buffer of the Metadata entry `edge_sdk_metadata`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from edge_sdk.containers import KEY
+from edge_sdk.errors import UnsupportedModel
+from edge_sdk.exporters.passes.blocks import to_blocks
+from edge_sdk.exporters.request import Lowered, Outputs, Request
+from edge_sdk.exporters.toolchain import require, require_platform, versions
+from edge_sdk.nn.matformer import extract
+
+_PLATFORMS = [("Linux", "x86_64"), ("Darwin", "arm64")]
+_FILE_IDENTIFIER = b"TFL3"
+_DATA_ALIGNMENT = 16  # schema.fbs: Buffer.data is (force_align: 16)
+_TYPES_IN_NAMES = re.compile(rb"[^/;]*\.[^/;._]*_")
+
+
+class _Signature(nn.Module):
+    """Takes inputs and gives outputs by name, which the converter keeps as they are."""
+
+    def __init__(self, model: nn.Module, request: Request) -> None:
+        super().__init__()
+        self.model = Outputs(model, request.output_names)
+        self.inputs, self.outputs = request.input_names, request.output_names
+
+    def forward(self, **inputs: Tensor) -> dict[str, Tensor]:
+        """Return the outputs by name."""
+        values = self.model(*(inputs[name] for name in self.inputs))
+        return dict(zip(self.outputs, values, strict=True))
+
+
+class _FlatModel:
+    """A converted model as objects; its buffers are views of the converter's bytes."""
+
+    def __init__(self, content: bytes, quantize: str, granularities: list[str]) -> None:
+        from ai_edge_litert.tools import flatbuffer_utils
+
+        self._model = flatbuffer_utils.read_model_from_bytearray(content)
+        for buffer in self._model.buffers:
+            # The quantizer's buffers come as slices, which would be packed byte by byte.
+            if buffer.data is not None:
+                buffer.data = np.frombuffer(buffer.data, np.uint8)
+        for graph in self._model.subgraphs:
+            for tensor in graph.tensors:
+                # package.module.Class_attribute/... of every module on the way, some 260
+                # bytes a tensor and a seventh of an int8 file; the attributes say enough.
+                tensor.name = _TYPES_IN_NAMES.sub(b"", tensor.name or b"")
+        self.coverage: dict[str, float | None] = dict.fromkeys(granularities)
+        quantizer = ["ai-edge-quantizer"] if quantize == "int8" else []
+        self.toolchain = versions(["litert-torch", "ai-edge-litert", *quantizer, "torch"])
+
+    def write(self, path: Path, metadata: str) -> None:
+        """Write the .tflite."""
+        from ai_edge_litert import schema_py_generated as schema
+
+        model = self._model
+        buffers, entries = model.buffers, model.metadata
+        buffer, entry = schema.BufferT(), schema.MetadataT()
+        buffer.data = np.frombuffer(metadata.encode(), np.uint8)
+        entry.name, entry.buffer = KEY, len(buffers)
+        builder = _builder(sum(b.data.size for b in buffers if b.data is not None))
+        try:
+            model.buffers, model.metadata = [*buffers, buffer], [*(entries or []), entry]
+            builder.Finish(model.Pack(builder), file_identifier=_FILE_IDENTIFIER)
+        finally:
+            model.buffers, model.metadata = buffers, entries
+        with open(path, "wb") as file:
+            file.write(builder.Output())
+
+
+def lower(request: Request) -> Lowered:
+    """Convert every granularity of `request` into one model.
+
+    Raises:
+        MissingDependency: litert-torch or ai-edge-quantizer is not installed.
+        UnsupportedPlatform: litert-torch has no converter for this machine.
+        UnsupportedModel: A quantization that this target does not have, or an
+            operator that the converter does not know.
+    """
+    if request.quantize not in ("none", "int8"):
+        raise UnsupportedModel("quantize none or int8", repr(request.quantize),
+                               where="target litert",
+                               hint="int8 quantizes the weights and activations of every Linear "
+                                    "and convolution")
+    # First, because where there is no converter, pip can not install it either.
+    require_platform("litert", _PLATFORMS)
+    request.report("loading LiteRT")
+    with _quiet():
+        require("litert", ["litert_torch", "ai_edge_quantizer"])
+    content = _convert(request)
+    if request.quantize == "int8":
+        request.report("quantizing to int8")
+        content = _quantize(content)
+    return _FlatModel(content, request.quantize, [g.name for g in request.granularities])
+
+
+def _convert(request: Request) -> bytes:
+    import litert_torch
+
+    sample = dict(zip(request.input_names, request.sample, strict=True))
+    converter: Any = litert_torch
+    for granularity in request.granularities:
+        if request.elastic:
+            model = to_blocks(request.model, granularity.widths, request.boundaries)
+        else:
+            model = extract(request.model, granularity.widths)
+        module = _Signature(model, request).eval()
+        converter = converter.signature(granularity.name, module, sample_kwargs=sample)
+    request.report(f"converting {len(request.granularities)} signature(s)")
+    try:
+        with _quiet():
+            content: bytes = converter.convert(strict_export=False).model_content()
+    except RuntimeError as error:
+        raise UnsupportedModel("operators that litert-torch converts",
+                               str(error).strip().splitlines()[0] if str(error) else repr(error),
+                               where="target litert",
+                               hint="try --target executorch or --target onnx") from error
+    return content
+
+
+def _quantize(content: bytes) -> bytes:
+    """Return `content` with int8 weights, one scale a row, and activations quantized as they come.
+
+    Only fully connected layers and convolutions: the kernels of other operators,
+    depthwise convolution above all, are slower so than in fp32 (measured: 4.5 times).
+    """
+    from ai_edge_quantizer import quantizer
+    from ai_edge_quantizer.qtyping import TFLOperationName
+
+    tool = quantizer.Quantizer(content)
+    for operation in (TFLOperationName.FULLY_CONNECTED, TFLOperationName.CONV_2D):
+        tool.add_dynamic_config(".*", operation, num_bits=8)
+    with _quiet():
+        result = tool.quantize(enable_progress_bar=False, enable_progress_report=False)
+    return bytes(result.quantized_model)
+
+
+def _builder(n_bytes: int) -> Any:
+    """Return a FlatBuffer builder that stores equal vectors once, and aligns data.
+
+    Channel scales and zero points are no buffers, so the converter repeats them in
+    every signature. FlatBuffers refer to a vector by
+    its offset, and several tables may refer to one.
+    """
+    import flatbuffers  # type: ignore[import-untyped]
+
+    class Builder(flatbuffers.Builder):
+        def __init__(self) -> None:
+            # Growing copies all that is written; what is not data seldom exceeds this.
+            super().__init__(n_bytes + (1 << 20))
+            self.vectors: dict[tuple[str, bytes], int] = {}
+
+        def StartVector(self, elemSize: int, numElems: int, alignment: int) -> int:
+            aligned = _DATA_ALIGNMENT if elemSize == 1 else alignment
+            return int(super().StartVector(elemSize, numElems, aligned))
+
+        def CreateNumpyVector(self, x: np.ndarray[Any, Any]) -> int:
+            key = (x.dtype.str, x.tobytes())
+            if key not in self.vectors:
+                self.vectors[key] = super().CreateNumpyVector(x)
+            return self.vectors[key]
+
+    return Builder()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the toolchain's progress lines, bars and deprecations off the terminal.
+
+    All of them are written by Python; its C++ writes to stderr alone.
+    """
+    with contextlib.redirect_stdout(io.StringIO()), \
+            contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
