@@ -1,0 +1,210 @@
+"""Size, RAM and latency of elastic files beside single ones: `python -m benchmarks.elastic`.
+
+Each engine runs in processes of its own, at one thread, the peers call by call
+in turn. Results go to `benchmarks/results/<device>/elastic.json`, engine by
+engine; `python -m benchmarks.readme` makes the README's table from them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import typer
+
+import edge_sdk
+from benchmarks.interleave import interleave
+from edge_sdk.artifact import SUFFIX
+from edge_sdk.console import command, say
+from edge_sdk.engines import process
+from edge_sdk.export import Export, export_all, progress
+from edge_sdk.prove import Limits
+from edge_sdk.source import find_source
+
+SIZES = ("S", "M", "L", "XL")
+MIXES = ("S*2+M*2+L+XL", "XL*3+S*3")
+RESULTS = Path(__file__).parent / "results"
+VIT = "benchmarks.shapes:vit_192"
+
+
+def device() -> str:
+    """Return a short name of this machine, as its processor calls itself."""
+    name = platform.processor() or platform.machine()
+    if sys.platform == "linux":
+        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+        name = f"{platform.machine()} {found.group(1) if found else ''}"
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+class Bench:
+    """One engine's rows; files are written once and kept for the run in `folder`."""
+
+    def __init__(self, target: str, folder: Path) -> None:
+        self.target, self.folder = target, folder
+        self.sources: dict[str, Any] = {}
+
+    def file(self, model: str, sizes: str, quantize: str = "none", *, elastic: bool = False,
+             cases: int = 16) -> Export:
+        """Export one file, or take the one that this run wrote before."""
+        stem = re.sub(r"[^\w]+", "_", f"{model}-{sizes}-{quantize}-{elastic}")
+        out = self.folder / f"{stem}{SUFFIX[self.target]}"
+        key = f"{model} {cases}"
+        if key not in self.sources:
+            self.sources[key] = find_source(model, n_cases=cases)
+        # Random weights have near ties everywhere: only trained models are held to int8's limits.
+        limits = Limits(argmax_agreement=0.0) if model == VIT else Limits()
+        with progress(True) as report:
+            return export_all(
+                self.sources[key], {self.target: out}, granularity=sizes if not elastic else "XL",
+                elastic=sizes if elastic else None, quantize=quantize, limits=limits,
+                report=report)[0]
+
+    def rows(self) -> dict[str, Any]:
+        """Return every row of this engine."""
+        four = ",".join(SIZES)
+        rows: dict[str, Any] = {}
+        for quantize in ("none", "int8"):
+            single = {size: self.file(VIT, size, quantize) for size in SIZES}
+            elastic = self.file(VIT, four, quantize, elastic=True)
+            mixed = self.file(VIT, ",".join([four, *MIXES]), quantize, elastic=True)
+            rows[quantize] = {
+                "single_bytes": {size: done.n_bytes for size, done in single.items()},
+                "elastic_bytes": elastic.n_bytes,
+                "elastic_over_xl": elastic.n_bytes / single["XL"].n_bytes,
+                "bytes_per_further_mix": (mixed.n_bytes - elastic.n_bytes) / len(MIXES),
+                "latency": self.latency(single, elastic),
+                "ram": self.ram(single["XL"], elastic),
+                "switch_us": self.switch_us(elastic),
+                "max_difference": max(
+                    info.comparison.max_difference
+                    for done in [*single.values(), elastic]
+                    for info in done.metadata.granularities.values() if info.comparison),
+            }
+            say(f"{self.target} {quantize}: {json.dumps(rows[quantize])}")
+        fp32, int8 = (self.file(VIT, "XL", quantize) for quantize in ("none", "int8"))
+        many = self.file(VIT, four, elastic=True), self.file(VIT, four, "int8", elastic=True)
+        times = interleave([(fp32.path, "XL"), (int8.path, "XL"), (many[0].path, "XL"),
+                            (many[1].path, "XL")])
+        rows["int8_over_fp32"] = {
+            "bytes": int8.n_bytes / fp32.n_bytes, "latency_xl": times[1] / times[0],
+            "elastic_bytes": many[1].n_bytes / many[0].n_bytes,
+            "elastic_latency_xl": times[3] / times[2],
+        }
+        return rows
+
+    def latency(self, single: dict[str, Export], elastic: Export) -> dict[str, Any]:
+        """Return, for each size, ms alone and inside the elastic file, and their ratio."""
+        out = {}
+        for size in SIZES:
+            alone, inside = interleave([(single[size].path, size), (elastic.path, size)])
+            out[size] = {"single_ms": alone, "elastic_ms": inside, "ratio": inside / alone}
+        return out
+
+    def ram(self, xl: Export, elastic: Export) -> dict[str, Any]:
+        """Return peak resident MB above the import base, all four sizes used, beside XL alone."""
+        alone = [process.measure(xl.path, repeats=1).peak_rss_mb for _ in range(3)]
+        inside = [process.measure(elastic.path, repeats=1).peak_rss_mb for _ in range(3)]
+        xl_mb, all_mb = (sorted(mb for mb in runs if mb is not None)[1]
+                         for runs in (alone, inside))
+        return {"xl_mb": xl_mb, "all_mb": all_mb, "ratio": all_mb / xl_mb}
+
+    def switch_us(self, elastic: Export) -> float:
+        """Return what alternating S and XL costs a call, beside repeating each."""
+        program = (
+            "import statistics, sys, time, edge_sdk\n"
+            "from edge_sdk.artifact import unpack_array\n"
+            "engine = edge_sdk.load(sys.argv[1])\n"
+            "golden = engine.metadata.golden.inputs\n"
+            "x = {k: unpack_array(v)[:1] for k, v in golden.items()}\n"
+            "def timed(name):\n"
+            "    start = time.perf_counter(); engine.run(x, name)\n"
+            "    return (time.perf_counter() - start) * 1e6\n"
+            "same, switched = [], []\n"
+            "for turn in range(60):\n"
+            "    for name, other in (('S', 'XL'), ('XL', 'S')):\n"
+            "        timed(name); timed(name)\n"
+            "        same.append(timed(name) + timed(name))\n"
+            "    timed('XL')\n"
+            "    for _ in range(2):\n"
+            "        switched.append(timed('S') + timed('XL'))\n"
+            "pairs = [(same[2 * i] + same[2 * i + 1]) / 2 for i in range(60)]\n"
+            "print((statistics.median(switched) - statistics.median(pairs)) / 2)\n"
+        )
+        done = subprocess.run([sys.executable, "-c", program, str(elastic.path)],
+                              capture_output=True, text=True, check=True)
+        return float(done.stdout.strip().splitlines()[-1])
+
+
+def zoo_rows(bench: Bench, models: list[str]) -> dict[str, Any]:
+    """Return elastic bytes, fp32 drift and int8 agreement of zoo models on all held-out inputs."""
+    rows = {}
+    for model in models:
+        xl = bench.file(model, "XL", cases=64)
+        elastic = bench.file(model, ",".join(SIZES), elastic=True, cases=64)
+        int8 = bench.file(model, ",".join(SIZES), "int8", elastic=True, cases=100_000)
+        rows[model] = {
+            "elastic_over_xl": elastic.n_bytes / xl.n_bytes,
+            "int8_over_fp32_elastic_bytes": int8.n_bytes / elastic.n_bytes,
+            "max_difference": {name: info.comparison.max_difference
+                               for name, info in elastic.metadata.granularities.items()
+                               if info.comparison},
+            "int8": {name: {"n": info.accuracy.n, "top1": info.accuracy.top1,
+                            "eager": info.accuracy.eager,
+                            "argmax_agreement": info.comparison.argmax_agreement}
+                     for name, info in int8.metadata.granularities.items()
+                     if info.accuracy and info.comparison},
+        }
+        say(f"{bench.target} {model}: {json.dumps(rows[model])}")
+    return rows
+
+
+def cold_inspect_s(path: Path) -> float:
+    """Return the median wall time of five cold `python -m edge_sdk.inspect`."""
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "edge_sdk.inspect", str(path)], check=True,
+                       capture_output=True)
+        times.append(time.perf_counter() - start)
+    return sorted(times)[2]
+
+
+def main(
+    target: list[str] = typer.Option(list(SUFFIX), help="Engines to measure."),
+    folder: Path = typer.Option(Path("build/bench"), help="Where the files go."),
+    zoo: bool = typer.Option(True, help="Also the zoo's models; they need their data."),
+) -> None:
+    """Measure elastic files and write the results of this device."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / device() / "elastic.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    results = json.loads(path.read_text()) if path.exists() else {}
+    for name in target:
+        bench = Bench(name, folder)
+        rows = bench.rows()
+        if zoo:
+            models = ["matvit-digits"]
+            if os.environ.get("EDGE_SDK_DATA"):
+                models += ["matvit-omniglot", "matvit-cifar10"]
+            rows["zoo"] = zoo_rows(bench, models)
+        rows["cold_inspect_s"] = cold_inspect_s(
+            bench.folder / f"benchmarks_shapes_vit_192_XL_none_False{SUFFIX[name]}")
+        rows["toolchain"] = bench.file(VIT, "XL").metadata.toolchain
+        results[name] = rows
+        results["command"] = "EDGE_SDK_DATA=... python -m benchmarks.elastic"
+        results["device"] = device()
+        results["version"] = edge_sdk.__version__
+        results["threads"] = 1
+        path.write_text(json.dumps(results, indent=1) + "\n")
+    say(f"wrote   {path}")
+
+
+if __name__ == "__main__":
+    command(main)()
