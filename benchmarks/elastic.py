@@ -22,9 +22,9 @@ import typer
 import edge_sdk
 from benchmarks.interleave import interleave
 from edge_sdk.artifact import SUFFIX
-from edge_sdk.console import command, say
+from edge_sdk.console import command, progress, say
 from edge_sdk.engines import process
-from edge_sdk.export import Export, export_all, progress
+from edge_sdk.export import Export, export_all
 from edge_sdk.prove import Limits
 from edge_sdk.source import find_source
 
@@ -152,17 +152,24 @@ def zoo_rows(bench: Bench, models: list[str]) -> dict[str, Any]:
         rows[model] = {
             "elastic_over_xl": elastic.n_bytes / xl.n_bytes,
             "int8_over_fp32_elastic_bytes": int8.n_bytes / elastic.n_bytes,
+            "latency_ms": interleaved(elastic),
+            "int8_latency_ms": interleaved(int8),
             "max_difference": {name: info.comparison.max_difference
                                for name, info in elastic.metadata.granularities.items()
                                if info.comparison},
             "int8": {name: {"n": info.accuracy.n, "top1": info.accuracy.top1,
-                            "eager": info.accuracy.eager,
+                            "fp32": info.accuracy.eager,
                             "argmax_agreement": info.comparison.argmax_agreement}
                      for name, info in int8.metadata.granularities.items()
                      if info.accuracy and info.comparison},
         }
         say(f"{bench.target} {model}: {json.dumps(rows[model])}")
     return rows
+
+
+def interleaved(elastic: Export) -> dict[str, float]:
+    """Return the median latency in ms of each size of one elastic file, taken in turns."""
+    return dict(zip(SIZES, interleave([(elastic.path, size) for size in SIZES]), strict=True))
 
 
 def cold_inspect_s(path: Path) -> float:

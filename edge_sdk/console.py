@@ -83,3 +83,22 @@ def toolchain_silenced() -> Iterator[int]:
             for number, descriptor in enumerate(saved, start=1):
                 os.dup2(descriptor, number)
                 os.close(descriptor)
+
+
+@contextmanager
+def progress(quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Yield a function that shows what is being done on stderr, toolchain chatter kept off.
+
+    A spinner on a terminal, one line a step elsewhere, nothing if `quiet`.
+    """
+    from rich.console import Console
+
+    with toolchain_silenced() as stderr, os.fdopen(os.dup(stderr), "w") as stream:
+        console = Console(file=stream)
+        if quiet:
+            yield lambda text: None
+        elif console.is_terminal:
+            with console.status("starting") as status:
+                yield status.update
+        else:
+            yield lambda text: console.print(text, style="dim", highlight=False)

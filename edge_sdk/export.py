@@ -29,10 +29,10 @@ from edge_sdk.artifact import (
     open_artifact,
     publish,
 )
-from edge_sdk.console import command, say, toolchain_silenced
+from edge_sdk.console import command, progress, say
 from edge_sdk.engines import process
 from edge_sdk.engines.process import Measurement
-from edge_sdk.errors import UnsupportedModel
+from edge_sdk.errors import DataError, UnsupportedModel
 from edge_sdk.granularity import Granularity, boundaries, parse, parse_list
 from edge_sdk.prove import Limits, accuracy, compare, eager, golden
 from edge_sdk.source import Source, find_source, from_sample, require_torch, trained
@@ -111,6 +111,9 @@ def export_all(
     """Write one file for each target in `outs`; all of them, or none. Errors as `export`."""
     for target, out in outs.items():
         _check_out(target, out)
+    if quantize != "none" and source.synthetic:
+        raise DataError("real inputs to prove a quantized file on", source.inputs_are,
+                        where=source.name, hint="pass --data DIR, or set $EDGE_SDK_DATA")
     names = trained(source)
     chosen = parse_list(elastic, names) if elastic else [parse(granularity, names)]
     chosen.sort(key=lambda g: (sum(g.widths), g.widths))
@@ -314,32 +317,6 @@ def _stem(model: str, granularity: str, quantize: str) -> str:
     # `*` in a file name is a trap in every shell.
     suffix = "" if quantize == "none" else f"-{quantize}"
     return f"{name}-{granularity.replace('*', 'x')}{suffix}"
-
-
-class progress:
-    """A spinner with what is being done, on the real stderr; toolchain chatter is kept off."""
-
-    def __init__(self, quiet: bool) -> None:
-        self.quiet = quiet
-
-    def __enter__(self) -> Callable[[str], None]:
-        from rich.console import Console
-
-        self._silenced = toolchain_silenced()
-        descriptor = self._silenced.__enter__()
-        self._stream = os.fdopen(os.dup(descriptor), "w")
-        console = Console(file=self._stream, quiet=self.quiet)
-        self._status = console.status("starting")
-        self._status.__enter__()
-        if self.quiet or not console.is_terminal:
-            return (lambda text: None) if self.quiet else (
-                lambda text: console.print(text, style="dim", highlight=False))
-        return self._status.update
-
-    def __exit__(self, *exception: Any) -> None:
-        self._status.__exit__(*exception)
-        self._stream.close()
-        self._silenced.__exit__(*exception)
 
 
 class _CallableModule(types.ModuleType):

@@ -11,7 +11,8 @@ are not needed, and held-out inputs are never used. In two steps:
    uniform granularity below it, are run; the smallest KL wins.
 
 So a mix is never chosen over a uniform granularity that is nearer to the
-universal model. How well the proxy ranks accuracy is measured on each model
+universal model. Where no real inputs are at hand, the table on the model's card
+stands in for both steps. How well the proxy ranks accuracy is measured on each model
 card (`python -m edge_sdk.zoo.cards`).
 """
 
@@ -23,7 +24,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +84,29 @@ class Choice:
                 f"KL {self.divergence:.4f} nats  {beside}  {self.calibration}")
 
 
+class Proxy(Protocol):
+    """What stands for accuracy: lower is better. `words` says what it was taken on."""
+
+    words: str
+
+    def __call__(self, widths: Widths) -> float:
+        """Return the proxy of a mix, in nats."""
+        ...
+
+
+class Predicted:
+    """KL of mixes as the sum over layers of a model card's table, where no data is at hand."""
+
+    words = "predicted from the model card, no data at hand"
+
+    def __init__(self, table: Sequence[dict[int, float]]) -> None:
+        self.table = table
+
+    def __call__(self, widths: Widths) -> float:
+        """Return the sum of each layer's KL."""
+        return sum(layer[w] for layer, w in zip(self.table, widths, strict=True))
+
+
 class Divergence:
     """KL of mixes from the universal model on calibration inputs; each mix is run once."""
 
@@ -94,6 +118,8 @@ class Divergence:
         self.source = source
         self.model = Outputs(source.model, output_names(source.model, source.sample)).eval()
         self.inputs = [torch.from_numpy(array).split(128) for array in source.calibration.values()]
+        n = len(next(iter(source.calibration.values())))
+        self.words = f"measured on {n} calibration inputs"
         self._known: dict[Widths, float] = {}
         self._universal = self._log_probabilities(trained(source)["XL"])
 
@@ -115,6 +141,20 @@ class Divergence:
             logits = torch.cat([self.model(*parts)[0] for parts in zip(*self.inputs, strict=True)])
         out: NDArray[np.float64] = logits.double().log_softmax(-1).numpy()
         return out
+
+
+def proxy(source: Source) -> Proxy:
+    """Return the best proxy that a source allows: measured on its inputs, else its card's.
+
+    Raises:
+        UnsupportedModel: It has neither.
+    """
+    if source.calibration:
+        return Divergence(source)
+    if source.sensitivity:
+        return Predicted(source.sensitivity)
+    raise UnsupportedModel("calibration inputs, or a model card of these weights", "neither",
+                           where=source.name, hint="pass --data DIR")
 
 
 def frontier(
@@ -148,7 +188,7 @@ def frontier(
 
 
 def choose(
-    source: Source, divergence: Divergence, cost: LinearCost, budget: float, *, words: str
+    source: Source, divergence: Proxy, cost: LinearCost, budget: float, *, words: str
 ) -> tuple[Granularity, Choice]:
     """Return the best mix of trained widths whose cost is at most `budget`.
 
@@ -171,10 +211,9 @@ def choose(
     uniform = max(uniforms, key=cost)
     best = min([*below, uniform], key=lambda mix: (divergence(mix), cost(mix), mix))
     granularity = named(best, names)
-    n = len(next(iter(source.calibration.values())))
     return granularity, Choice(
         granularity.name, best, words, cost(best), divergence(best), named(uniform, names).name,
-        divergence(uniform), f"{n} calibration inputs")
+        divergence(uniform), divergence.words)
 
 
 def count_cost(source: Source, count: Callable[[Any], int]) -> LinearCost:
@@ -220,7 +259,7 @@ def export_fitting(
                      (float(max_bytes), f"{max_bytes} B") if max_bytes else
                      (max_latency_ms, f"{max_latency_ms:g} ms"))
     report("measuring what each layer's width is worth")
-    divergence = Divergence(source)
+    divergence = proxy(source)
     cost = _cost(source, targets[0], max_bytes, max_latency_ms, quantize, limits, report)
     within, actual = budget, math.inf
     for _ in range(N_ATTEMPTS):

@@ -61,7 +61,8 @@ def parse(text: str, trained: Trained) -> Granularity:
         name, star, count = part.strip().partition("*")
         if star and not 1 <= _number(count) <= len(trained["XL"]):
             raise GranularityError(f"a repeat count in 1..{len(trained['XL'])}",
-                                   repr(part.strip()[:40]), where=f"granularity {text[:60]!r}", hint=HINT)
+                                   repr(part.strip()[:40]), where=f"granularity {text[:60]!r}",
+                                   hint=HINT)
         entries += [name.strip()] * (int(count) if star else 1)
     full = trained["XL"]
     if len(entries) == 1 and "*" not in text:

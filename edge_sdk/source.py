@@ -41,6 +41,9 @@ class Source:
         labels: Class names.
         preprocessing: What to do to raw data.
         dims, dim: Matryoshka dims of the head, and the one exported.
+        synthetic: The cases are noise: they prove fp32 arithmetic, but not int8.
+        sensitivity: KL in nats of each layer cut alone to each trained width, from the
+            model card; empty if these are not the card's weights.
         universal: The model whose weights are digested, if `model` is a cut of it.
     """
 
@@ -54,7 +57,9 @@ class Source:
     preprocessing: dict[str, Any] = field(default_factory=dict)
     dims: tuple[int, ...] = ()
     dim: int | None = None
+    synthetic: bool = False
     universal: nn.Module | None = None
+    sensitivity: list[dict[int, float]] = field(default_factory=list)
 
     @property
     def sample(self) -> tuple[torch.Tensor, ...]:
@@ -164,8 +169,10 @@ def _from_zoo(
     from edge_sdk.zoo.recipes import RECIPES
 
     recipe = RECIPES[name]
+    card = None
     if checkpoint is None:
-        model = zoo.load(name).model
+        reference = zoo.load(name)
+        model, card = reference.model, reference.card
     else:
         from edge_sdk.checkpoint import load_weights
 
@@ -177,18 +184,24 @@ def _from_zoo(
     elif dim is not None:
         raise UnsupportedModel("a model with a Matryoshka head for --dim", name, where="--dim",
                                hint="leave --dim out")
+    source = Source(name, exported, {}, "", dims=recipe.dims, universal=model,
+                    dim=(dim or recipe.dims[-1]) if recipe.dims else None)
+    if card is not None:
+        names = trained(source)
+        source.sensitivity = [
+            {names[size][layer]: kl for size, kl in row.items()}
+            for layer, row in enumerate(card["sensitivity"]["layers"])
+        ]
     try:
         dataset = recipe.dataset(data=data)
     except DataError:
         if data is not None:
             raise
         dataset = None
-    source = Source(name, exported, {}, "", dims=recipe.dims, universal=model,
-                    dim=(dim or recipe.dims[-1]) if recipe.dims else None)
     if dataset is None:
         shape = (64, model.channels, model.image_size, model.image_size)
         noise = np.random.default_rng(0).standard_normal(shape, np.float32)
-        source.inputs = source.calibration = {"image": noise}
+        source.inputs, source.synthetic = {"image": noise}, True
         source.inputs_are = "synthetic noise (no data folder: pass --data)"
     else:
         _add_cases(source, recipe, dataset, n_cases)

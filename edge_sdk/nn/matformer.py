@@ -321,17 +321,30 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the attended tokens."""
         n, tokens, d_model = x.shape
-        heads = self.qkv(x).reshape(n, tokens, 3, self.n_heads, d_model // self.n_heads)
-        query, key, value = heads.permute(2, 0, 3, 1, 4).unbind(0)
+        shape = n, tokens, self.n_heads, d_model // self.n_heads
+        qkv = self.qkv(x)
+        # Slices, not `chunk`: XNNPACK's partitioner takes the one and not the other.
+        query, key, value = (qkv[..., i * d_model : (i + 1) * d_model].reshape(shape)
+                             .transpose(1, 2) for i in range(3))
         if self.training:
             attended = F.scaled_dot_product_attention(query, key, value)
         else:
-            # Spelled out: exporters decompose the fused form into a softmax guarded
-            # against all-masked rows, whose extra operators no delegate takes.
-            scores = query @ key.transpose(-2, -1) * (query.shape[-1] ** -0.5)
-            attended = scores.softmax(-1) @ value
+            attended = _attend(query, key, value)
         out: Tensor = self.out(attended.transpose(1, 2).reshape(n, tokens, d_model))
         return out
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Return softmax(query key^T / sqrt(d)) value, (n, heads, tokens, d) each.
+
+    Spelled out for the exporters. They decompose the fused form into a softmax
+    guarded against all-masked rows, and a 4-D matmul into expanding copies; no
+    delegate takes either, so every layer would fall into pieces.
+    """
+    n, heads, tokens, d = query.shape
+    query, key, value = (part.reshape(n * heads, tokens, d) for part in (query, key, value))
+    weights = torch.bmm(query, key.transpose(1, 2) * d**-0.5).softmax(-1)
+    return torch.bmm(weights, value).reshape(n, heads, tokens, d)
 
 
 class Block(nn.Module):

@@ -81,7 +81,7 @@ RECIPES = {
                epochs=40, batch_size=128, lr=2e-3, label_smoothing=0.1, distill=0.5,
                augment=Affine(rotation_rad=0.2, scale=0.15, shear=0.15, shift=0.125)),
         Recipe("matvit-cifar10", datasets.cifar10, _cifar10, CIFAR10_DIMS, 0.473, 0.251,
-               epochs=15, batch_size=128, lr=1.2e-3, label_smoothing=0.1, distill=0.5,
+               epochs=10, batch_size=128, lr=1.2e-3, label_smoothing=0.1, distill=0.5,
                bfloat16_stem=True,
                augment=Affine(shift=0.125, flip=True)),
     )

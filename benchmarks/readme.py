@@ -1,0 +1,119 @@
+"""Makes the README's table and picture from measured results: `python -m benchmarks.readme`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from benchmarks.elastic import RESULTS, SIZES
+from edge_sdk.console import command, say
+
+README = Path(__file__).parent.parent / "README.md"
+BEGIN, END = "<!-- elastic:begin -->", "<!-- elastic:end -->"
+NAMES = {"executorch": "ExecuTorch", "litert": "LiteRT", "onnx": "ONNX Runtime"}
+PICTURED = "matvit-omniglot"
+
+Row = tuple[str, Callable[[dict[str, Any]], str]]
+
+
+def _ratios(rows: dict[str, Any]) -> str:
+    return " ".join(f"{rows['latency'][size]['ratio']:.2f}" for size in SIZES)
+
+
+def _int8(model: str) -> Row:
+    def cell(engine: dict[str, Any]) -> str:
+        sizes = engine["zoo"][model]["int8"].values()
+        agreement = min(size["argmax_agreement"] for size in sizes)
+        drop = max(size["fp32"] - size["top1"] for size in sizes)
+        return f"{agreement:.2%}, {drop * 100:+.2f}"
+
+    return f"int8 agrees with fp32, {model} (least of S-XL; points lost, most)", cell
+
+
+ROWS: Sequence[Row] = (
+    ("elastic file / XL file, bytes", lambda e: f"{e['none']['elastic_over_xl']:.3f}"),
+    ("... of matvit-cifar10", lambda e: f"{e['zoo']['matvit-cifar10']['elastic_over_xl']:.3f}"),
+    ("each further Mix'n'Match, bytes", lambda e: f"{e['none']['bytes_per_further_mix']:,.0f}"),
+    ("latency inside / own file, S M L XL", lambda e: _ratios(e["none"])),
+    ("... int8", lambda e: _ratios(e["int8"])),
+    ("peak RAM of all four / XL alone", lambda e: f"{e['none']['ram']['ratio']:.2f}"),
+    ("... MB", lambda e: f"{e['none']['ram']['all_mb']:.1f} / {e['none']['ram']['xl_mb']:.1f}"),
+    ("switching S and XL, beside repeating them, µs", lambda e: f"{e['none']['switch_us']:+.0f}"),
+    ("max difference from eager, fp32", lambda e: f"{e['none']['max_difference']:.1e}"),
+    ("int8 / fp32 at XL: bytes, latency",
+     lambda e: f"{e['int8_over_fp32']['bytes']:.3f}, {e['int8_over_fp32']['latency_xl']:.2f}"),
+    ("... elastic", lambda e: f"{e['int8_over_fp32']['elastic_bytes']:.3f}, "
+                              f"{e['int8_over_fp32']['elastic_latency_xl']:.2f}"),
+    _int8("matvit-digits"),
+    _int8("matvit-omniglot"),
+    _int8("matvit-cifar10"),
+    ("cold `edge_sdk.inspect`, s", lambda e: f"{e['cold_inspect_s']:.2f}"),
+)
+
+
+def table(results: dict[str, Any]) -> str:
+    """Return the markdown table of one device's results."""
+    engines = [name for name in NAMES if name in results]
+    lines = ["| | " + " | ".join(NAMES[name] for name in engines) + " |",
+             "|---|" + "---|" * len(engines)]
+    for title, cell in ROWS:
+        lines.append(f"| {title} | " + " | ".join(cell(results[name]) for name in engines) + " |")
+    lines += ["", f"Measured on `{results['device']}`, one thread, by `{results['command']}`; "
+              "sizes, RAM and latency are of a MatViT with d_model 192, d_ff 768, 6 layers and "
+              "2.7M random weights. No phone, Raspberry Pi or other ARM device was measured."]
+    return "\n".join(lines)
+
+
+def draw(results: dict[str, Any], path: Path) -> None:
+    """Draw accuracy against latency of S, M, L and XL, a line for each engine and precision."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    # One picture from one set of numbers: no date, no random ids.
+    mpl.rcParams["svg.hashsalt"] = "edge_sdk"
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4))
+    for color, name in zip(("tab:red", "tab:blue", "tab:green"), NAMES, strict=True):
+        if name not in results:
+            continue
+        zoo = results[name]["zoo"][PICTURED]
+        for latency, key, style in (("latency_ms", "fp32", "-o"), ("int8_latency_ms", "top1",
+                                                                   "--s")):
+            x = [zoo[latency][size] for size in SIZES]
+            y = [zoo["int8"][size][key] * 100 for size in SIZES]
+            precision = "fp32" if key == "fp32" else "int8"
+            axes.plot(x, y, style, color=color, label=f"{NAMES[name]} {precision}")
+            for size, at_x, at_y in zip(SIZES, x, y, strict=True):
+                axes.annotate(size, (at_x, at_y), xytext=(4, -10), textcoords="offset points",
+                              fontsize=7)
+    axes.set_xlabel(f"latency, ms, one thread, {results['device']}")
+    axes.set_ylabel("top-1, %, held-out drawers")
+    axes.set_title(f"{PICTURED}: one elastic file, four sizes")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+
+
+def main(
+    device: str = typer.Argument(..., help="A folder of benchmarks/results."),
+) -> None:
+    """Write the table of DEVICE into the README, and its picture beside the results."""
+    folder = RESULTS / device
+    results = json.loads((folder / "elastic.json").read_text())
+    text = README.read_text()
+    head, _, rest = text.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    README.write_text(f"{head}{BEGIN}\n{table(results)}\n{END}{tail}")
+    draw(results, folder / "accuracy-latency.svg")
+    say(f"wrote   {README.name} and {folder / 'accuracy-latency.svg'}")
+
+
+if __name__ == "__main__":
+    command(main)()
