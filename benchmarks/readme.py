@@ -15,6 +15,7 @@ from edge_sdk.console import command, say
 README = Path(__file__).parent.parent / "README.md"
 BEGIN, END = "<!-- elastic:begin -->", "<!-- elastic:end -->"
 NAMES = {"executorch": "ExecuTorch", "litert": "LiteRT", "onnx": "ONNX Runtime"}
+PICTURE = "accuracy-latency.svg"
 PICTURED = "matvit-omniglot"
 
 Row = tuple[str, Callable[[dict[str, Any]], str]]
@@ -55,10 +56,12 @@ ROWS: Sequence[Row] = (
 )
 
 
-def table(results: dict[str, Any]) -> str:
-    """Return the markdown table of one device's results."""
+def block(results: dict[str, Any]) -> str:
+    """Return the README's block of one device's results: the picture, the table, and on what."""
     engines = [name for name in NAMES if name in results]
-    lines = ["| | " + " | ".join(NAMES[name] for name in engines) + " |",
+    picture = f"benchmarks/results/{results['device']}/{PICTURE}"
+    lines = [f"![Accuracy against latency of four sizes in one file]({picture})", "",
+             "| | " + " | ".join(NAMES[name] for name in engines) + " |",
              "|---|" + "---|" * len(engines)]
     for title, cell in ROWS:
         lines.append(f"| {title} | " + " | ".join(cell(results[name]) for name in engines) + " |")
@@ -110,9 +113,9 @@ def main(
     text = README.read_text()
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)
-    README.write_text(f"{head}{BEGIN}\n{table(results)}\n{END}{tail}")
-    draw(results, folder / "accuracy-latency.svg")
-    say(f"wrote   {README.name} and {folder / 'accuracy-latency.svg'}")
+    README.write_text(f"{head}{BEGIN}\n{block(results)}\n{END}{tail}")
+    draw(results, folder / PICTURE)
+    say(f"wrote   {README.name} and {folder / PICTURE}")
 
 
 if __name__ == "__main__":

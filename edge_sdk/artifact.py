@@ -7,12 +7,13 @@ format's native place, and a seal behind it (see `edge_sdk.containers`).
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import json
 import os
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -158,6 +159,9 @@ class Metadata:
                     f"version {raw['schema_version']}", where=where,
                     hint="pip install --upgrade edge-inference-sdk",
                 )
+            for name in ("model", "family", "target", "quantization", "weights_sha256"):
+                if not isinstance(raw[name], str):
+                    raise TypeError(f"{name} is {raw[name]!r}")
             return cls(**{**raw, **_typed(raw)})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise FormatError("metadata of edge_sdk", f"{type(error).__name__}: {error}",
@@ -220,10 +224,19 @@ def pack_array(array: NDArray[Any]) -> dict[str, Any]:
 
 
 def unpack_array(packed: Mapping[str, Any]) -> NDArray[Any]:
-    """Return the array that `pack_array` packed."""
-    dtype = np.dtype(packed["dtype"]).newbyteorder("<")
-    data = zlib.decompress(base64.b64decode(packed["zlib"]))
-    return np.frombuffer(data, dtype).reshape(packed["shape"]).astype(dtype.newbyteorder("="))
+    """Return the array that `pack_array` packed.
+
+    Raises:
+        FormatError: It is none.
+    """
+    try:
+        dtype = np.dtype(packed["dtype"]).newbyteorder("<")
+        data = zlib.decompress(base64.b64decode(packed["zlib"]))
+        flat = np.frombuffer(data, dtype)
+        return flat.reshape(packed["shape"]).astype(dtype.newbyteorder("="))
+    except (zlib.error, ValueError, KeyError, TypeError) as error:
+        raise FormatError("a packed array", f"{type(error).__name__}: {error}", where="golden",
+                          hint="export the file again") from error
 
 
 def weights_digest(tensors: Arrays) -> str:
@@ -255,8 +268,13 @@ def publish(*outputs: str | os.PathLike[str]) -> Iterator[list[Path]]:
             partials = [folder / final.name for folder, final in zip(folders, finals, strict=True)]
             yield partials
             for partial, final in zip(partials, finals, strict=True):
+                _demand_movable(partial, final)  # all of them, before the first is moved
+            for partial, final in zip(partials, finals, strict=True):
                 os.replace(partial, final)
         except OSError as error:
+            # Of a file elsewhere, say a toolchain's missing library: not ours to explain.
+            if error.filename is not None and not _is_below(error.filename, finals):
+                raise
             raise OutputError("a writable output folder with space",
                               error.strerror or str(error),
                               where=", ".join(sorted({str(f.parent) for f in finals})),
@@ -266,3 +284,15 @@ def publish(*outputs: str | os.PathLike[str]) -> Iterator[list[Path]]:
             for left in folder.iterdir():
                 left.unlink()
             folder.rmdir()
+
+
+def _is_below(path: str | bytes, finals: Sequence[Path]) -> bool:
+    parents = [Path(os.fsdecode(path)).resolve(), *Path(os.fsdecode(path)).resolve().parents]
+    return any(final.parent.resolve() in parents for final in finals)
+
+
+def _demand_movable(partial: Path, final: Path) -> None:
+    if not partial.is_file():
+        raise FileNotFoundError(errno.ENOENT, f"{final.name} was never written")
+    if final.is_dir():
+        raise IsADirectoryError(errno.EISDIR, f"{final.name} is a folder")

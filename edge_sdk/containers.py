@@ -93,13 +93,14 @@ def read_metadata(path: Path) -> bytes:
         raise FormatError(f"a file ending in {', '.join(SUFFIXES)}", repr(path.suffix),
                           where=str(path), hint="keep the suffix that the exporter gave")
     read = {"executorch": _from_pte, "litert": _from_tflite, "onnx": _from_onnx}[target]
-    with open(path, "rb") as file, \
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        try:
-            text = read(memoryview(data))
-        except (struct.error, IndexError, UnicodeDecodeError) as error:
-            raise FormatError(f"a {target} file", "bytes of another structure", where=str(path),
-                              hint=_HINT) from error
+    with open(path, "rb") as file:
+        # Never closed by hand: views of it live on in the traceback of an error.
+        data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    try:
+        text = read(data)
+    except (struct.error, IndexError, UnicodeDecodeError) as error:
+        raise FormatError(f"a {target} file", "bytes of another structure", where=str(path),
+                          hint=_HINT) from error
     if text is None:
         raise FormatError(f"metadata named {KEY}", "none", where=str(path), hint=_HINT)
     return text

@@ -127,10 +127,14 @@ def export_all(
     return exports
 
 
-def _check_out(target: str, out: Path) -> None:
+def _check_target(target: str) -> None:
     if target not in SUFFIX:
         raise UnsupportedModel(f"one of the targets {', '.join(SUFFIX)}", repr(target),
                                where="`target`", hint="--target executorch is the default")
+
+
+def _check_out(target: str, out: Path) -> None:
+    _check_target(target)
     if out.suffix != SUFFIX[target]:
         raise UnsupportedModel(f"a file ending in {SUFFIX[target]}", repr(out.name), where="`out`",
                                hint=f"the suffix tells the engine: {out.stem}{SUFFIX[target]}")
@@ -251,6 +255,8 @@ def describe(done: Export) -> str:
 
 def _outs(out: Path | None, targets: Sequence[str], stem: str) -> dict[str, Path]:
     """Return a path for each target: `out` itself, or named in the folder `out`."""
+    for target in targets:
+        _check_target(target)
     if out is not None and out.suffix in containers.SUFFIXES:
         if len(targets) > 1:
             raise UnsupportedModel("a folder for several targets", repr(str(out)), where="--out",
@@ -272,7 +278,7 @@ def main(
     checkpoint: Path = typer.Option(None, help="Weights instead of the shipped ones."),
     data: Path = typer.Option(None, help="Folder with data sets; or $EDGE_SDK_DATA."),
     dim: int = typer.Option(0, help="Matryoshka dim to export; the longest by default."),
-    samples: int = typer.Option(512, help="Compare on at most this many held-out inputs."),
+    samples: int = typer.Option(512, min=1, help="Compare on at most this many held-out inputs."),
     out: Path = typer.Option(None, help="File, or folder; the current one by default."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
     quiet: bool = typer.Option(False, "--quiet", help="No progress."),

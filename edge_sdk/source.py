@@ -105,6 +105,8 @@ def find_source(
     """
     require_torch()
     if ":" in model:
+        if dim is not None:
+            raise _no_dims(model)
         return _from_factory(model, checkpoint)
     from edge_sdk import zoo
 
@@ -112,6 +114,12 @@ def find_source(
         raise UnsupportedModel(f"one of {', '.join(zoo.names())}, or module:factory", repr(model),
                                where="--model", hint="module:factory names a function of yours")
     return _from_zoo(model, checkpoint, data, dim, n_cases)
+
+
+def _no_dims(name: str) -> UnsupportedModel:
+    return UnsupportedModel("a model with a Matryoshka head for --dim", name, where="--dim",
+                            hint="leave --dim out; a factory wraps its model in "
+                                 "edge_sdk.nn.mrl.WithEmbedding itself")
 
 
 def require_torch() -> None:
@@ -133,17 +141,24 @@ def _from_factory(name: str, checkpoint: str | os.PathLike[str] | None) -> Sourc
     module_name, _, function = name.partition(":")
     sys.path.insert(0, os.getcwd())  # as `python -m` and pytest do
     try:
-        made = getattr(importlib.import_module(module_name), function)()
-    except (ImportError, AttributeError) as error:
-        raise UnsupportedModel("an importable module:factory", str(error), where=repr(name),
-                               hint="run in the folder that holds the module") from error
+        try:
+            factory = getattr(importlib.import_module(module_name), function)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise UnsupportedModel("an importable module:factory", str(error), where=repr(name),
+                                   hint="run in the folder that holds the module") from error
+        made = factory() if callable(factory) else factory
     finally:
         sys.path.pop(0)
-    if not isinstance(made, Source):
+    if isinstance(made, tuple) and len(made) == 2:
         model, sample = made
         samples = sample if isinstance(sample, tuple) else (sample,)
-        made = from_sample(name, model, [tensor.numpy() for tensor in samples])
-    assert isinstance(made.model, torch.nn.Module)
+        if isinstance(model, torch.nn.Module) and all(
+                isinstance(tensor, torch.Tensor) for tensor in samples):
+            made = from_sample(name, model, [tensor.detach().numpy() for tensor in samples])
+    if not isinstance(made, Source) or not isinstance(made.model, torch.nn.Module):
+        raise UnsupportedModel("a factory that returns a Source, or (model, sample)",
+                               type(made).__name__, where=repr(name),
+                               hint="the sample is a tensor, or a tuple of them, batch first")
     if checkpoint is not None:
         from edge_sdk.checkpoint import load_weights
 
@@ -182,8 +197,7 @@ def _from_zoo(
     if recipe.dims:
         exported = WithEmbedding(model, dim).eval()
     elif dim is not None:
-        raise UnsupportedModel("a model with a Matryoshka head for --dim", name, where="--dim",
-                               hint="leave --dim out")
+        raise _no_dims(name)
     source = Source(name, exported, {}, "", dims=recipe.dims, universal=model,
                     dim=(dim or recipe.dims[-1]) if recipe.dims else None)
     if card is not None:

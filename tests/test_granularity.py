@@ -135,5 +135,5 @@ def test_boundaries_are_the_widths_in_use_in_each_layer_without_repeats():
 
 @pytest.mark.parametrize("widths", [(32,) * 5, (32,) * 7, (0,) * 6, (32, 32, 32, 32, 32, 257)])
 def test_widths_that_are_no_granularity_get_no_name(widths):
-    with pytest.raises(GranularityError, match="6 widths in 1..256"):
+    with pytest.raises(GranularityError, match="6 widths in 1"):
         named(widths, SIX)

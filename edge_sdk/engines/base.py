@@ -75,12 +75,16 @@ class Engine(ABC):
             ShapeError: An input is missing, extra, or of another shape or dtype.
             GranularityError: The file does not hold this granularity.
         """
+        if granularity is not None and not isinstance(granularity, str):
+            raise GranularityError(f"one of {', '.join(self.granularities)}", repr(granularity),
+                                   where="`granularity`", hint="a name, or widths such as 32*3")
         asked = self.granularities[-1] if granularity is None else granularity
         name = self._canonical.get(asked)
         if name is None:
             name = self._canonical[asked] = self._resolve(asked)
         self._check(inputs)
-        return self._run(inputs, name)
+        # A view with strides is fine for NumPy and refused by ExecuTorch.
+        return self._run({key: np.ascontiguousarray(array) for key, array in inputs.items()}, name)
 
     def _resolve(self, granularity: str) -> str:
         name = self.metadata.resolve(granularity).name
@@ -97,6 +101,10 @@ class Engine(ABC):
                              where="`inputs`", hint="see `python -m edge_sdk.inspect FILE`")
         for spec in specs:
             array = inputs[spec.name]
+            if not isinstance(array, np.ndarray):
+                raise ShapeError(f"a NumPy array, {spec.dtype} of shape {spec.shape}",
+                                 type(array).__name__, where=f"input {spec.name!r}",
+                                 hint="np.asarray(x, np.float32)")
             if tuple(array.shape) != spec.shape or array.dtype != np.dtype(spec.dtype):
                 raise ShapeError(f"{spec.dtype} of shape {spec.shape}",
                                  f"{array.dtype} of shape {tuple(array.shape)}",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import weakref
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
@@ -15,6 +16,7 @@ class ExecuTorchEngine(Engine):
     """Runs a .pte on ExecuTorch's pip runtime, whose thread pool is one for the process."""
 
     name = "executorch"
+    _live: ClassVar[weakref.WeakSet[ExecuTorchEngine]] = weakref.WeakSet()
 
     @classmethod
     def prepare(cls) -> None:
@@ -30,7 +32,15 @@ class ExecuTorchEngine(Engine):
         from executorch.runtime import Runtime
 
         self._from_numpy = torch.from_numpy
-        portable_lib._unsafe_reset_threadpool(threads)
+        if portable_lib._threadpool_get_thread_count() != threads:
+            # Resetting frees the pool under every loaded method: they crash.
+            if self._live:
+                raise EngineError(
+                    f"{portable_lib._threadpool_get_thread_count()} thread(s), as engines loaded "
+                    "before", str(threads), where="`threads`",
+                    hint="ExecuTorch has one thread pool; drop the other engines first")
+            portable_lib._unsafe_reset_threadpool(threads)
+        self._live.add(self)
         try:
             # The program must outlive its methods.
             self._program = Runtime.get().load_program(self.artifact.path)
@@ -44,7 +54,12 @@ class ExecuTorchEngine(Engine):
 
     def _run(self, inputs: Arrays, granularity: str) -> dict[str, NDArray[Any]]:
         tensors = [self._from_numpy(inputs[spec.name]) for spec in self.metadata.inputs]
-        outputs = self._methods[granularity].execute(tensors)
+        try:
+            outputs = self._methods[granularity].execute(tensors)
+        except RuntimeError as error:
+            raise EngineError("a run without an error", str(error),
+                              where=f"{granularity} of {self.artifact.path}",
+                              hint="selftest shows whether the file runs here") from error
         # Outputs live in the method's own memory, which the next call overwrites.
         return {spec.name: output.numpy().copy()
                 for spec, output in zip(self.metadata.outputs, outputs, strict=True)}

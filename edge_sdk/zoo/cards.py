@@ -162,7 +162,7 @@ def measure(
                     "pixel_max": data.pixel_max},
         "recipe": {key: getattr(recipe, key) for key in (
             "epochs", "batch_size", "lr", "weight_decay", "label_smoothing", "distill",
-            "bfloat16_stem", "mean", "std")} | {"augment": asdict(recipe.augment)},
+            "bfloat16_stem", "mean", "std", "restart")} | {"augment": asdict(recipe.augment)},
         "weights": {"file": Path(shipped).name, "bytes": weights.path.stat().st_size,
                     "sha256": model_digest(model), "parameters": count_parameters(model),
                     "seed": weights.seed, "epochs": weights.epochs, "threads": weights.threads,
@@ -255,13 +255,16 @@ def _data(card: Card) -> list[str]:
 def _recipe(card: Card) -> list[str]:
     recipe, weights = card["recipe"], card["weights"]
     augment = ", ".join(f"{key} {value}" for key, value in recipe["augment"].items() if value)
+    restart = recipe["restart"]
+    cycles = "" if restart is None else (
+        f", a second cycle of learning rate {restart[1]} from epoch {restart[0]} on")
     return [
         "## Recipe", "",
         "Each batch trains XL, S and one width between (the sandwich rule); the smaller two learn",
         f"from the labels and, with weight {recipe['distill']}, from XL's own answers.", "",
         f"- AdamW under OneCycle: {recipe['epochs']} epochs, batch {recipe['batch_size']}, "
         f"learning rate {recipe['lr']}, weight decay {recipe['weight_decay']}, "
-        f"label smoothing {recipe['label_smoothing']}",
+        f"label smoothing {recipe['label_smoothing']}{cycles}",
         f"- augmentation: {augment or 'none'}",
         f"- convolutions in {'bfloat16' if recipe['bfloat16_stem'] else 'float32'}, all else in "
         "float32",

@@ -114,12 +114,20 @@ class _Run:
         self.batches = len(self.images) // recipe.batch_size
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=recipe.lr,
                                            weight_decay=recipe.weight_decay)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, recipe.lr, total_steps=epochs * self.batches)
+        self.cycles = recipe.cycles(epochs)
+        self.schedule = self._schedule()
+
+    def _schedule(self) -> torch.optim.lr_scheduler.OneCycleLR:
+        """Return a schedule at the start of the cycle that the current epoch is in."""
+        start, end, lr = next(c for c in reversed(self.cycles) if c[0] <= self.epoch)
+        return torch.optim.lr_scheduler.OneCycleLR(self.optimizer, lr,
+                                                   total_steps=(end - start) * self.batches)
 
     def train_epoch(self) -> float:
         """Train one epoch and return the mean loss of the universal model."""
         self.model.train()
+        if self.epoch in [start for start, _, _ in self.cycles]:
+            self.schedule = self._schedule()
         order = torch.randperm(len(self.images), generator=self.generator)
         total = 0.0
         used = order[: self.batches * self.recipe.batch_size]
@@ -181,11 +189,13 @@ class _Run:
         if state["identity"] != self.identity:
             raise CheckpointError(f"a checkpoint of {self.identity}", state["identity"],
                                   where=str(path), hint="remove it, or name another --checkpoint")
+        self.epoch = state["epoch"]
         self.model.load_state_dict(state["model"])
+        # Before the optimizer: a new schedule writes its own rates into it.
+        self.schedule = self._schedule()
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.generator.set_state(state["generator"].cpu())
-        self.epoch = state["epoch"]
 
 
 @torch.no_grad()

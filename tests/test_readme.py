@@ -1,0 +1,45 @@
+"""The README says what was measured, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*/elastic.json"))
+
+
+@pytest.fixture(scope="module")
+def readme() -> str:
+    return (ROOT / "README.md").read_text()
+
+
+def test_the_readmes_table_is_the_one_made_from_the_committed_results(readme):
+    from benchmarks.readme import BEGIN, END, block
+
+    written = readme.partition(BEGIN)[2].partition(END)[0].strip()
+    made = [block(json.loads(path.read_text())) for path in RESULTS]
+    assert written in made
+
+
+def test_every_file_that_the_readme_links_exists(readme):
+    links = re.findall(r"\]\(([^)#]+)\)", readme)
+    assert links
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+def test_every_module_that_the_readme_runs_exists(readme):
+    modules = set(re.findall(r"python -m ((?:edge_sdk|benchmarks)[\w.]*)", readme))
+    assert modules
+    for module in modules:
+        assert (ROOT / Path(*module.split("."))).with_suffix(".py").exists(), module
+
+
+def test_both_commands_of_the_readme_are_targets_of_the_makefile(readme):
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for command in re.findall(r"^make (\w+)", readme, re.MULTILINE):
+        assert command in targets
