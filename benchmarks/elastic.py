@@ -8,7 +8,6 @@ engine; `python -m benchmarks.readme` makes the README's table from them.
 from __future__ import annotations
 
 import json
-import os
 import platform
 import re
 import subprocess
@@ -93,7 +92,7 @@ class Bench:
         self.files[out] = File(out, out.stat().st_size, open_artifact(out).metadata)
         return self.files[out]
 
-    def export(self) -> None:
+    def export(self, models: list[str]) -> None:
         """Write the files that `rows` measures, so that a quiet hour is kept for timing."""
         four = ",".join(SIZES)
         for quantize in ("none", "int8"):
@@ -101,6 +100,14 @@ class Bench:
                 self.file(VIT, size, quantize)
             self.file(VIT, four, quantize, elastic=True)
             self.file(VIT, ",".join([four, *MIXES]), quantize, elastic=True)
+        for model in models:
+            self.zoo_files(model)
+
+    def zoo_files(self, model: str) -> tuple[File, File, File]:
+        """Return XL, the elastic file, and the int8 one proved on all held-out inputs."""
+        four = ",".join(SIZES)
+        return (self.file(model, "XL", cases=64), self.file(model, four, elastic=True, cases=64),
+                self.file(model, four, "int8", elastic=True, cases=100_000))
 
     def rows(self) -> dict[str, Any]:
         """Return every row of this engine."""
@@ -182,9 +189,7 @@ def zoo_rows(bench: Bench, models: list[str]) -> dict[str, Any]:
     """Return elastic bytes, fp32 drift and int8 agreement of zoo models on all held-out inputs."""
     rows = {}
     for model in models:
-        xl = bench.file(model, "XL", cases=64)
-        elastic = bench.file(model, ",".join(SIZES), elastic=True, cases=64)
-        int8 = bench.file(model, ",".join(SIZES), "int8", elastic=True, cases=100_000)
+        xl, elastic, int8 = bench.zoo_files(model)
         rows[model] = {
             "elastic_over_xl": elastic.n_bytes / xl.n_bytes,
             "int8_over_fp32_elastic_bytes": int8.n_bytes / elastic.n_bytes,
@@ -224,7 +229,9 @@ def main(
     folder: Path = typer.Option(Path("build/bench"), help="Where the files go."),
     reuse: bool = typer.Option(False, "--reuse", help="Take files of an earlier run."),
     only_export: bool = typer.Option(False, "--only-export", help="Write the files, no more."),
-    zoo: bool = typer.Option(True, help="Also the zoo's models; they need their data."),
+    model: list[str] = typer.Option(
+        ["matvit-digits", "matvit-omniglot", "matvit-cifar10"],
+        help="Zoo models to measure too; but for digits they need $EDGE_SDK_DATA."),
 ) -> None:
     """Measure elastic files and write the results of this device."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -234,14 +241,10 @@ def main(
     for name in target:
         bench = Bench(name, folder, reuse)
         if only_export:
-            bench.export()
+            bench.export(model)
             continue
         rows = bench.rows()
-        if zoo:
-            models = ["matvit-digits"]
-            if os.environ.get("EDGE_SDK_DATA"):
-                models += ["matvit-omniglot", "matvit-cifar10"]
-            rows["zoo"] = zoo_rows(bench, models)
+        rows["zoo"] = zoo_rows(bench, model)
         rows["cold_inspect_s"] = cold_inspect_s(
             bench.folder / f"benchmarks_shapes_vit_192_XL_none_False{SUFFIX[name]}")
         rows["toolchain"] = bench.file(VIT, "XL").metadata.toolchain
