@@ -18,11 +18,15 @@ from edge_sdk.artifact import unpack_array
 
 
 def interleave(
-    peers: Sequence[tuple[Path, str]], *, rounds: int = 200, threads: int = 1
+    peers: Sequence[tuple[Path, str]], *, rounds: int = 200, threads: int = 1,
+    rotate: bool = True,
 ) -> list[float]:
-    """Return the median latency in ms of each (file, granularity), taken in turns."""
+    """Return the median latency in ms of each (file, granularity), taken in turns.
+
+    With `rotate`, who comes first changes, so that no peer always follows the same one.
+    """
     request = json.dumps({"peers": [[str(path), name] for path, name in peers],
-                          "rounds": rounds, "threads": threads})
+                          "rounds": rounds, "threads": threads, "rotate": rotate})
     done = subprocess.run([sys.executable, "-m", "benchmarks.interleave"], input=request,
                           capture_output=True, text=True, check=True)
     times: list[float] = json.loads(done.stdout.strip().splitlines()[-1])
@@ -39,8 +43,8 @@ def _child() -> None:
         calls.append((engines[path], {k: unpack_array(v)[:1] for k, v in golden.items()}, name))
     times: list[list[float]] = [[] for _ in calls]
     for turn in range(request["rounds"] + 10):
-        # Who comes first changes, so that no peer always follows the same one.
-        for i in sorted(range(len(calls)), key=lambda i: (i + turn) % len(calls)):
+        first = turn % len(calls) if request["rotate"] else 0
+        for i in [*range(first, len(calls)), *range(first)]:
             engine, inputs, name = calls[i]
             start = time.perf_counter()
             engine.run(inputs, name)

@@ -27,6 +27,8 @@ def _ratios(rows: dict[str, Any]) -> str:
 
 def _int8(model: str) -> Row:
     def cell(engine: dict[str, Any]) -> str:
+        if model not in engine["zoo"]:
+            return "not measured"
         sizes = engine["zoo"][model]["int8"].values()
         agreement = min(size["argmax_agreement"] for size in sizes)
         drop = max(size["fp32"] - size["top1"] for size in sizes)
@@ -35,15 +37,23 @@ def _int8(model: str) -> Row:
     return f"int8 agrees with fp32, {model} (least of S-XL; points lost, most)", cell
 
 
+def _zoo(engine: dict[str, Any], model: str) -> str:
+    rows = engine["zoo"].get(model)
+    return "not measured" if rows is None else f"{rows['elastic_over_xl']:.3f}"
+
+
 ROWS: Sequence[Row] = (
     ("elastic file / XL file, bytes", lambda e: f"{e['none']['elastic_over_xl']:.3f}"),
-    ("... of matvit-cifar10", lambda e: f"{e['zoo']['matvit-cifar10']['elastic_over_xl']:.3f}"),
+    ("... of matvit-cifar10", lambda e: _zoo(e, "matvit-cifar10")),
     ("each further Mix'n'Match, bytes", lambda e: f"{e['none']['bytes_per_further_mix']:,.0f}"),
     ("latency inside / own file, S M L XL", lambda e: _ratios(e["none"])),
     ("... int8", lambda e: _ratios(e["int8"])),
     ("peak RAM of all four / XL alone", lambda e: f"{e['none']['ram']['ratio']:.2f}"),
     ("... MB", lambda e: f"{e['none']['ram']['all_mb']:.1f} / {e['none']['ram']['xl_mb']:.1f}"),
-    ("switching S and XL, beside repeating them, µs", lambda e: f"{e['none']['switch_us']:+.0f}"),
+    ("switching S and XL beside repeating them, µs a call, matvit-digits",
+     lambda e: f"{e['none']['digits_switch_us']:+.1f}"),
+    ("... of the larger model, whose weights leave the caches",
+     lambda e: f"{e['none']['switch_us']:+.0f}"),
     ("max difference from eager, fp32", lambda e: f"{e['none']['max_difference']:.1e}"),
     ("int8 / fp32 at XL: bytes, latency",
      lambda e: f"{e['int8_over_fp32']['bytes']:.3f}, {e['int8_over_fp32']['latency_xl']:.2f}"),
