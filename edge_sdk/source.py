@@ -66,7 +66,9 @@ class Source:
         """The first case, batch 1, as tensors."""
         import torch
 
-        return tuple(torch.from_numpy(np.ascontiguousarray(array[:1]))
+        # A copy: an axis of length 1 may have any stride and still be contiguous, and
+        # ExecuTorch reads channels-last out of such a one; the file then fails to run.
+        return tuple(torch.from_numpy(np.array(array[:1], order="C"))
                      for array in self.inputs.values())
 
     def weights_sha256(self) -> str:

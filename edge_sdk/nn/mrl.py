@@ -35,6 +35,10 @@ def prefix(embedding: Tensor, dim: int) -> Tensor:
     return F.normalize(embedding[..., :dim], dim=-1)
 
 
+def _scale(log_scale: Tensor) -> Tensor:
+    return log_scale.exp() * 16.0
+
+
 class _NestedHead(nn.Module):
     """What MRL and MRL-E share: the dims, and which of them is asked for."""
 
@@ -58,7 +62,7 @@ class _NestedHead(nn.Module):
                              where="`embedding`", hint="ask for a smaller dim")
         if self.log_scale is None:
             return embedding[..., :dim]
-        return prefix(embedding, dim) * (self.log_scale.exp() * 16.0)
+        return prefix(embedding, dim) * _scale(self.log_scale)
 
     def _check(self, dim: int | None) -> int:
         if dim is None:
@@ -70,21 +74,13 @@ class _NestedHead(nn.Module):
             )
         return dim
 
-    def at(self, dim: int | None = None) -> MRLEHead:
-        """Return a head of one dim alone, equal to this one there; the longest by default.
+    def at(self, dim: int | None = None) -> HeadAtDim:
+        """Return the head of one dim alone, equal to this one there; the longest by default.
 
         Raises:
             ShapeError: `dim` was not trained.
         """
-        dim = self._check(dim)
-        alone = MRLEHead([dim], self.n_classes, normalize=self.normalize)
-        with torch.no_grad():
-            weight, bias = self._classifier(dim)
-            alone.classifier.weight.copy_(weight)
-            alone.classifier.bias.copy_(bias)
-            if self.log_scale is not None and alone.log_scale is not None:
-                alone.log_scale.copy_(self.log_scale)
-        return alone.eval()
+        return HeadAtDim(*self._classifier(self._check(dim)), self.log_scale)
 
     def _classifier(self, dim: int) -> tuple[Tensor, Tensor]:
         """Return weight (n_classes, dim) and bias (n_classes,) of a trained dim."""
@@ -168,6 +164,26 @@ def mrl_loss(
     return total
 
 
+class HeadAtDim(nn.Module):
+    """One dim of a Matryoshka head as an ordinary Linear, which every quantizer knows."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, log_scale: Tensor | None) -> None:
+        super().__init__()
+        self.dim = weight.shape[1]
+        self.classifier = nn.Linear(self.dim, weight.shape[0])
+        with torch.no_grad():
+            self.classifier.weight.copy_(weight)
+            self.classifier.bias.copy_(bias)
+        self.scale = None if log_scale is None else _scale(log_scale).item()
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """Return logits (n, n_classes) of an embedding (n, dim)."""
+        if self.scale is not None:
+            embedding = prefix(embedding, self.dim) * self.scale
+        logits: Tensor = self.classifier(embedding)
+        return logits
+
+
 class WithEmbedding(nn.Module):
     """A model with a Matryoshka head as it is exported: logits at one dim, and the embedding.
 
@@ -185,7 +201,7 @@ class WithEmbedding(nn.Module):
         super().__init__()
         head: Any = model.head
         self.head = head.at(dim)
-        self.dim: int = self.head.dims[-1]
+        self.dim = self.head.dim
         self.trunk: Any = copy.deepcopy(model, {id(head): nn.Identity()})
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
