@@ -18,7 +18,7 @@ from edge_sdk.artifact import unpack_array
 
 
 def interleave(
-    peers: Sequence[tuple[Path, str]], *, rounds: int = 200, threads: int = 1,
+    peers: Sequence[tuple[Path, str]], *, rounds: int = 400, threads: int = 1,
     rotate: bool = True,
 ) -> list[float]:
     """Return the median latency in ms of each (file, granularity), taken in turns.

@@ -160,7 +160,7 @@ class Metadata:
                     hint="pip install --upgrade edge-inference-sdk",
                 )
             for name in ("model", "family", "target", "quantization", "weights_sha256"):
-                if not isinstance(raw[name], str):
+                if not isinstance(raw.get(name, ""), str):
                     raise TypeError(f"{name} is {raw[name]!r}")
             return cls(**{**raw, **_typed(raw)})
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -96,8 +96,7 @@ def lower(request: Request) -> Lowered:
     if request.quantize not in ("none", "int8"):
         raise UnsupportedModel("quantize none or int8", repr(request.quantize),
                                where="target litert",
-                               hint="int8 quantizes the weights and activations of every Linear "
-                                    "and convolution")
+                               hint="int8 quantizes weights and activations of every Linear")
     # First, because where there is no converter, pip can not install it either.
     require_platform("litert", _PLATFORMS)
     request.report("loading LiteRT")
@@ -137,15 +136,15 @@ def _convert(request: Request) -> bytes:
 def _quantize(content: bytes) -> bytes:
     """Return `content` with int8 weights, one scale a row, and activations quantized as they come.
 
-    Only fully connected layers and convolutions: the kernels of other operators,
-    depthwise convolution above all, are slower so than in fp32 (measured: 4.5 times).
+    Only fully connected layers. With the convolutions of its stem quantized too,
+    matvit-cifar10 agreed with fp32 on 98.8 % of the held-out images, below the 99 %
+    that the other targets pass; and depthwise kernels are 4.5 times slower so.
     """
     from ai_edge_quantizer import quantizer
     from ai_edge_quantizer.qtyping import TFLOperationName
 
     tool = quantizer.Quantizer(content)
-    for operation in (TFLOperationName.FULLY_CONNECTED, TFLOperationName.CONV_2D):
-        tool.add_dynamic_config(".*", operation, num_bits=8)
+    tool.add_dynamic_config(".*", TFLOperationName.FULLY_CONNECTED, num_bits=8)
     with _quiet():
         result = tool.quantize(enable_progress_bar=False, enable_progress_report=False)
     return bytes(result.quantized_model)

@@ -86,7 +86,7 @@ def test_ctrl_c_exits_with_130_and_says_that_the_same_command_resumes(monkeypatc
     result = command("matvit-digits", "--quiet", "--out", str(tmp_path / "w.safetensors"))
     assert (result.exit_code, result.stdout) == (130, "")
     assert result.stderr == (
-        "interrupted\nhint: the same command resumes after the last whole epoch\n")
+        "Interrupted\nhint: the same command resumes after the last whole epoch\n")
     assert [entry.name for entry in tmp_path.iterdir()] == ["w.safetensors.ckpt"]
 
 
