@@ -1,11 +1,23 @@
 /*
- * The embeddable core of the Edge SDK: C99, no allocation, no globals.
+ * The embeddable core of the Edge SDK: C99, no allocation, no globals but the
+ * kernel table.
  *
  * This is the only public header. EDGE_VERSION is the version of the whole
  * project: the build and the Python package read it from here.
+ *
+ * Ownership: the caller owns all memory. Functions that need room take it as a
+ * buffer and its size, and a `_size()` function says how much. An opened file
+ * points into the caller's bytes, which must outlive it and stay unchanged.
+ * Threads: everything that takes a `const` index may run in many threads at
+ * once. NULL is an error (EDGE_ERR_ARGUMENT) unless a parameter says otherwise.
+ * Words: a code of up to 64 bits is a uint64_t, bit j of the code being bit j
+ * of the word; bits from `bits` on are zero. Hosts are little-endian.
  */
 #ifndef EDGE_RUNTIME_H
 #define EDGE_RUNTIME_H
+
+#include <stddef.h>
+#include <stdint.h>
 
 #define EDGE_VERSION "0.1.0"
 
@@ -21,6 +33,329 @@ extern "C" {
 
 /** Return EDGE_VERSION as it was when the library was compiled. Never NULL; never freed. */
 EDGE_API const char *edge_version(void);
+
+/* ---- errors --------------------------------------------------------------- */
+
+/* X(name, value, what it means): the one list, for C, its tests and its bindings. */
+#define EDGE_STATUSES(X)                                                                \
+    X(OK, 0, "no error")                                                                \
+    X(ERR_ARGUMENT, 0x10, "a NULL pointer, a misaligned one, or a count out of range")  \
+    X(ERR_WIDTH, 0x11, "a code with bits set beyond the index's width")                 \
+    X(ERR_NOT_FINITE, 0x12, "a score that is NaN or infinite")                          \
+    X(ERR_DUPLICATE, 0x13, "two classes with one code")                                 \
+    X(ERR_CAPACITY, 0x20, "the caller's buffer is too small")                           \
+    X(ERR_FORMAT, 0x21, "bytes that are not an .llc file, or are damaged")              \
+    X(ERR_VERSION, 0x22, "a file of a newer format than this core reads")               \
+    X(ERR_ABSENT, 0x23, "the file does not hold the section that this needs")           \
+    X(ERR_BUILD, 0x24, "no exact table was found for these codes")
+
+typedef enum edge_status {
+#define EDGE_STATUS_(name, value, text) EDGE_##name = value,
+    EDGE_STATUSES(EDGE_STATUS_)
+#undef EDGE_STATUS_
+} edge_status;
+
+/** Return what `status` means, in words. Never NULL; never freed. */
+EDGE_API const char *edge_status_text(edge_status status);
+
+/* ---- kernels -------------------------------------------------------------- */
+
+/** Return the instruction set whose kernels are in use, such as "avx2". Never NULL. */
+EDGE_API const char *edge_isa(void);
+
+/** Return how many instruction sets this build has kernels for and this machine can run. */
+EDGE_API size_t edge_isa_count(void);
+
+/** Return the name of the `i`-th of them, slowest first; NULL from edge_isa_count() on. */
+EDGE_API const char *edge_isa_name(size_t i);
+
+/**
+ * Use the kernels of `isa` from now on, in every thread; for tests and benchmarks.
+ *
+ * Not to be called while another thread is inside the core.
+ *
+ * @return EDGE_OK, or EDGE_ERR_ARGUMENT if this machine can not run them.
+ */
+EDGE_API edge_status edge_isa_use(const char *isa);
+
+/* ---- digests -------------------------------------------------------------- */
+
+/* The running state of an XXH64 (seed 0), for bytes that come in pieces. */
+typedef struct edge_digest {
+    uint64_t lanes[4];
+    uint64_t length;
+    uint8_t pending[32];
+} edge_digest;
+
+EDGE_API void edge_digest_start(edge_digest *digest);
+/** Add `size` bytes. `bytes` may be NULL if `size` is 0. */
+EDGE_API void edge_digest_add(edge_digest *digest, const uint8_t *bytes, size_t size);
+/** Return the XXH64 of all bytes added; more may follow. */
+EDGE_API uint64_t edge_digest_value(const edge_digest *digest);
+
+/* ---- the .llc file (runtime/FORMAT.md) ------------------------------------- */
+
+#define EDGE_LLC_MAX_SECTIONS 16u
+#define EDGE_LLC_ALIGNMENT 64u
+#define EDGE_MAX_CLASSES 0x7fffffffu
+
+typedef enum edge_kind { EDGE_KIND_CLASSES = 1, EDGE_KIND_INSTANCES = 2 } edge_kind;
+
+#define EDGE_TAG(a, b, c, d) \
+    ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
+#define EDGE_TAG_CODES EDGE_TAG('C', 'O', 'D', 'E')       /* the codes, row by row */
+#define EDGE_TAG_EXACT EDGE_TAG('E', 'X', 'C', 'T')       /* ED: codes to ids */
+#define EDGE_TAG_FILTER EDGE_TAG('F', 'I', 'L', 'T')      /* words that can not be codes */
+#define EDGE_TAG_NEAREST EDGE_TAG('N', 'E', 'A', 'R')     /* MHD: every word's nearest id */
+#define EDGE_TAG_MULTI EDGE_TAG('M', 'I', 'H', 'T')       /* MHD: multi-index hashing */
+#define EDGE_TAG_CALIBRATION EDGE_TAG('C', 'A', 'L', 'B') /* ORD: scores to log-likelihoods */
+#define EDGE_TAG_IDS EDGE_TAG('I', 'T', 'I', 'D')         /* the items' own ids, uint64 */
+
+/* One section, as in the file's table. */
+typedef struct edge_section {
+    uint32_t tag;
+    uint32_t width; /* bytes of an element */
+    uint64_t offset;
+    uint64_t size;
+    uint64_t digest; /* XXH64 of its bytes */
+} edge_section;
+
+/* An opened file. Read-only for callers; everything in it points into their bytes. */
+typedef struct edge_llc {
+    const uint8_t *bytes;
+    uint64_t size;
+    uint64_t n; /* codes */
+    uint32_t kind;
+    uint32_t bits;
+    uint32_t n_sections;
+    edge_section sections[EDGE_LLC_MAX_SECTIONS];
+    const uint8_t *codes; /* NULL where the file has none; likewise below */
+    const uint8_t *exact;
+    const uint8_t *filter;
+    const uint8_t *nearest;
+    const uint8_t *multi;
+    const uint8_t *calibration;
+    const uint8_t *ids;
+    uint32_t code_width;    /* bytes a code takes in `codes`: 4, 8, 16 or 32 */
+    uint32_t nearest_width; /* bytes an id takes in `nearest`: 2 or 4 */
+    uint32_t filter_bits;   /* `filter` has 2^filter_bits bits */
+    const uint8_t *exact_table; /* the inside of `exact`: see exact.h */
+    uint64_t exact_seed, exact_seed_buckets, exact_inverse;
+    uint32_t exact_variant, exact_buckets, exact_field_bits, exact_id_bits;
+} edge_llc;
+
+#define EDGE_LLC_UNVERIFIED 1u /* flag: do not read the sections to check their digests */
+
+/**
+ * Open a file that lies in memory, or is mapped into it.
+ *
+ * Whatever the bytes: they are refused, or every later call stays inside them.
+ * By default all bytes are read and their digests compared; EDGE_LLC_UNVERIFIED
+ * leaves out those of the sections, for files larger than the memory.
+ *
+ * @param bytes  8-byte aligned; must outlive `file`.
+ * @return EDGE_OK, EDGE_ERR_ARGUMENT, EDGE_ERR_FORMAT or EDGE_ERR_VERSION.
+ */
+EDGE_API edge_status edge_llc_open(const uint8_t *bytes, size_t size, uint32_t flags,
+                                   edge_llc *file);
+
+/** Return the bytes that head and table of a file with `n_sections` sections take. */
+EDGE_API size_t edge_llc_head_size(uint32_t n_sections);
+
+/**
+ * Write head and table of a file, and say where each section belongs.
+ *
+ * The caller gives each section's tag, width, size and digest, and gets its
+ * offset; what lies between sections must be zero.
+ *
+ * @param[in,out] sections   `offset` is filled in.
+ * @param[out] file_size     Bytes of the whole file.
+ * @return EDGE_OK, EDGE_ERR_ARGUMENT or EDGE_ERR_CAPACITY.
+ */
+EDGE_API edge_status edge_llc_write_head(edge_kind kind, uint32_t bits, uint64_t n,
+                                         edge_section *sections, uint32_t n_sections, uint8_t *out,
+                                         size_t capacity, uint64_t *file_size);
+
+/* ---- ED: exact decode ------------------------------------------------------ */
+
+#define EDGE_NONE 0xffffffffu /* the id of no class */
+
+/** Return the room that edge_exact_build needs for its section; 0 if n or bits is out of range. */
+EDGE_API size_t edge_exact_size(uint32_t n, uint32_t bits);
+/** Return the scratch room that edge_exact_build needs. */
+EDGE_API size_t edge_exact_workspace_size(uint32_t n);
+
+/**
+ * Build the EXACT section: a table that finds any of `codes` in one place, or one of two.
+ *
+ * @param keep_lowest   Of equal codes keep the lowest id; otherwise they are an error.
+ * @param workspace     4-byte aligned.
+ * @param[out] written  Bytes of `section` used.
+ * @param[out] twins    On EDGE_ERR_DUPLICATE: the two ids of one code.
+ * @return EDGE_OK, EDGE_ERR_ARGUMENT, EDGE_ERR_WIDTH, EDGE_ERR_DUPLICATE,
+ *         EDGE_ERR_CAPACITY or EDGE_ERR_BUILD.
+ */
+EDGE_API edge_status edge_exact_build(const uint64_t *codes, uint32_t n, uint32_t bits,
+                                      int keep_lowest, uint8_t *section, size_t capacity,
+                                      size_t *written, void *workspace, size_t workspace_size,
+                                      uint32_t twins[2]);
+
+/**
+ * Decode words: the id of the class whose code a word is, or EDGE_NONE.
+ *
+ * @param[out] ids  One for each word.
+ * @return EDGE_OK, EDGE_ERR_ARGUMENT, EDGE_ERR_WIDTH or EDGE_ERR_ABSENT (no EXACT section).
+ */
+EDGE_API edge_status edge_ed_decode(const edge_llc *file, const uint64_t *words, size_t n_words,
+                                    uint32_t *ids);
+
+/* ---- MHD: minimum-Hamming decode ------------------------------------------- */
+
+/* Bits up to which the table of all words is offered. */
+#define EDGE_NEAREST_MAX_BITS 20u
+
+/* The nearest class. With no class at all: EDGE_NONE and two distances of bits + 1. */
+typedef struct edge_nearest {
+    uint32_t id;
+    uint32_t distance;
+    uint32_t runner_up; /* distance of the next other class; the margin is the difference */
+} edge_nearest;
+
+/** Return the bytes of the NEAREST section; 0 for no codes or more than 20 bits. */
+EDGE_API size_t edge_nearest_size(uint32_t n, uint32_t bits);
+/** Return the scratch room that edge_nearest_build needs. */
+EDGE_API size_t edge_nearest_workspace_size(uint32_t bits);
+/**
+ * Build the NEAREST section: the id of the class nearest to every word of `bits` bits.
+ *
+ * @param section    4-byte aligned.
+ * @param workspace  1 byte for each word.
+ */
+EDGE_API edge_status edge_nearest_build(const uint64_t *codes, uint32_t n, uint32_t bits,
+                                        uint8_t *section, size_t capacity, uint8_t *workspace,
+                                        size_t workspace_size);
+
+/** Return the bytes of the FILTER section, 16 or more bits a class; 0 if out of range. */
+EDGE_API size_t edge_filter_size(uint32_t n, uint32_t bits);
+/** Build the FILTER section: one bit tells of most words that they are no code. */
+EDGE_API edge_status edge_filter_build(const uint64_t *codes, uint32_t n, uint32_t bits,
+                                       uint8_t *section, size_t capacity);
+
+/** Return the bytes of the MULTI section (multi-index hashing); 0 if out of range. */
+EDGE_API size_t edge_multi_size(uint32_t n, uint32_t bits);
+/** Build the MULTI section. @param section 4-byte aligned. */
+EDGE_API edge_status edge_multi_build(const uint64_t *codes, uint32_t n, uint32_t bits,
+                                      uint8_t *section, size_t capacity);
+
+/* How minimum-Hamming decode goes about it. The answers are the same. */
+typedef enum edge_mhd_plan {
+    EDGE_MHD_AUTO = 0,  /* by the cost model */
+    EDGE_MHD_TABLE = 1, /* one load: needs NEAREST */
+    EDGE_MHD_SCAN = 2,  /* all codes: needs CODES */
+    EDGE_MHD_BALL = 3,  /* exact decode of the word and its neighbours, then scan */
+    EDGE_MHD_MULTI = 4  /* multi-index hashing, then scan: needs MULTI and CODES */
+} edge_mhd_plan;
+
+/** Return the plan that EDGE_MHD_AUTO takes on this file; 0 if it can not decode at all. */
+EDGE_API edge_mhd_plan edge_mhd_choose(const edge_llc *file);
+
+/**
+ * Decode words to the class at the least Hamming distance, ties to the lowest id.
+ *
+ * @param[out] ids  One for each word; EDGE_NONE if the file has no classes.
+ * @return EDGE_OK, EDGE_ERR_ARGUMENT, EDGE_ERR_WIDTH or EDGE_ERR_ABSENT.
+ */
+EDGE_API edge_status edge_mhd_decode(const edge_llc *file, const uint64_t *words, size_t n_words,
+                                     edge_mhd_plan plan, uint32_t *ids);
+
+/** As edge_mhd_decode, with distance and runner-up. Needs CODES. */
+EDGE_API edge_status edge_mhd_decode_margin(const edge_llc *file, const uint64_t *words,
+                                            size_t n_words, edge_nearest *nearest);
+
+/* ---- ORD: ordered-reliability decode ---------------------------------------- */
+
+typedef enum edge_fallback {
+    EDGE_FALLBACK_NONE = 0, /* unmet within max_lookups: EDGE_NONE */
+    EDGE_FALLBACK_MHD = 1,  /* the class nearest to the signs */
+    EDGE_FALLBACK_SOFT = 2  /* the soft scan, whose answer is exact */
+} edge_fallback;
+
+typedef enum edge_met {
+    EDGE_MET_NONE = 0,  /* no class */
+    EDGE_MET_ORDER = 1, /* a look-up in the order: the most likely class */
+    EDGE_MET_MHD = 2,
+    EDGE_MET_SOFT = 3   /* the scan: the most likely class */
+} edge_met;
+
+typedef struct edge_ordered {
+    uint32_t id;
+    uint32_t lookups; /* flip patterns tested */
+    uint32_t met;     /* edge_met: how the class was found */
+    double penalty;   /* sum of |z| of the bits in which class and signs differ */
+} edge_ordered;
+
+/*
+ * As many look-ups as pay, then the soft scan, whose answer is the same. Only
+ * the answer counts, so they are tested by levels of their cost, not in order.
+ */
+#define EDGE_LOOKUPS_AUTO 0u
+#define EDGE_LOOKUPS_MAX 65536u
+
+/** Return the scratch room that edge_ord_decode needs for `max_lookups`. */
+EDGE_API size_t edge_ord_workspace_size(uint32_t max_lookups);
+
+/** Return the look-ups after which EDGE_LOOKUPS_AUTO hands over to the scan on this file. */
+EDGE_API uint32_t edge_ord_choose(const edge_llc *file);
+
+/**
+ * Decode real-valued bit scores: the class c, in ±1, of largest z.c, ties to the lowest id.
+ *
+ * Tests flips of sign(z), sign(0) = +1, in the order of the sum of their |z|;
+ * the first that is a class is the most likely one. Each |z| is first rounded
+ * to a multiple of 2^-55 of the power of two above the largest (exact where
+ * their binary exponents lie within 31 of each other); sums are of integers.
+ * With a CALIBRATION section z_j is replaced by slope_j z_j + offset_j.
+ *
+ * @param scores       (n_queries, bits), float32.
+ * @param max_lookups  At most EDGE_LOOKUPS_MAX; EDGE_LOOKUPS_AUTO needs CODES and
+ *                     ignores `fallback`.
+ * @param workspace    8-byte aligned.
+ * @return EDGE_OK, EDGE_ERR_ARGUMENT, EDGE_ERR_NOT_FINITE, EDGE_ERR_CAPACITY or EDGE_ERR_ABSENT.
+ */
+EDGE_API edge_status edge_ord_decode(const edge_llc *file, const float *scores, size_t n_queries,
+                                     uint32_t max_lookups, edge_fallback fallback, void *workspace,
+                                     size_t workspace_size, edge_ordered *answers);
+
+/** As edge_ord_decode, by comparing every class. Needs CODES. */
+EDGE_API edge_status edge_soft_decode(const edge_llc *file, const float *scores, size_t n_queries,
+                                      edge_ordered *answers);
+
+/* ---- search: the nearest k --------------------------------------------------- */
+
+/* One code that was found. */
+typedef struct edge_hit {
+    uint64_t id;       /* row of the codebook, or number of the item */
+    uint32_t distance; /* Hamming distance */
+} edge_hit;
+
+#define EDGE_SEARCH_MAX_K 1048576
+
+/** Return the scratch room that edge_search needs; 0 for a `k` of 0 or above the maximum. */
+EDGE_API size_t edge_search_workspace_size(size_t n_queries, size_t k);
+
+/**
+ * Find the `k` stored codes nearest to each query, nearest first, ties by id.
+ *
+ * @param queries       (n_queries, w) words, w = 1 up to 64 bits, else bits / 64.
+ * @param begin, end    Rows to search; for slices searched by several threads.
+ * @param k             At most EDGE_SEARCH_MAX_K.
+ * @param[out] hits     (n_queries, k): min(k, end - begin) are filled of each row.
+ * @param workspace     8-byte aligned.
+ * @return EDGE_OK, EDGE_ERR_ARGUMENT, EDGE_ERR_WIDTH, EDGE_ERR_CAPACITY or EDGE_ERR_ABSENT.
+ */
+EDGE_API edge_status edge_search(const edge_llc *file, const uint64_t *queries, size_t n_queries,
+                                 size_t k, uint64_t begin, uint64_t end, edge_hit *hits,
+                                 void *workspace, size_t workspace_size);
 
 #ifdef __cplusplus
 }
