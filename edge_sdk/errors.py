@@ -98,3 +98,24 @@ class OutputError(EdgeError):
 
 class EngineError(EdgeError):
     """An inference engine refused a file or died while running it."""
+
+
+class CodeError(EdgeError):
+    """Codes, scores or a decoder that a code index can not take or does not have."""
+
+
+def from_status(name: str, text: str) -> EdgeError:
+    """Return the exception for a status of the C core, by its name and its words there."""
+    kinds: dict[str, tuple[type[EdgeError], str, str]] = {
+        "ERR_WIDTH": (CodeError, "codes that fit the index's bits", "pass codes below 2**bits"),
+        "ERR_NOT_FINITE": (CodeError, "finite scores", "look where the model makes NaN"),
+        "ERR_DUPLICATE": (CodeError, "one class for each code", "pass duplicates='lowest'"),
+        "ERR_FORMAT": (FormatError, "an .llc file", "it is damaged: write it again"),
+        "ERR_VERSION": (VersionError, "an .llc file of this version or older",
+                        "update edge-inference-sdk"),
+        "ERR_ABSENT": (CodeError, "an index built for this decoder",
+                       "build it again with this decoder"),
+    }
+    kind, expected, hint = kinds.get(
+        name, (ShapeError, "arguments within range", "see the docstring"))
+    return kind(expected, text, hint=hint)

@@ -103,3 +103,88 @@ def _linear(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None) -> Array:
 
 def _mask(hidden: Array, width: int) -> Array:
     return hidden * (np.arange(hidden.shape[-1]) < width)
+
+
+# ---- codes: every decoder by comparing everything --------------------------------------
+
+Words = NDArray[np.uint64]
+Ids = NDArray[np.int64]
+
+
+def hamming_distances(codes: ArrayLike, words: ArrayLike) -> Ids:
+    """Return the number of differing bits, (n_words, n_codes), of packed words up to 64 bits."""
+    different = _u64(words)[:, None] ^ _u64(codes)[None, :]
+    return np.unpackbits(different[..., None].view(np.uint8), axis=-1).sum(-1, dtype=np.int64)
+
+
+def exact_decode(codes: ArrayLike, words: ArrayLike) -> Ids:
+    """Return the lowest id whose code each word equals, -1 if none does (ED)."""
+    first: dict[int, int] = {}
+    for i, code in enumerate(_u64(codes).tolist()):
+        first.setdefault(code, i)
+    return np.array([first.get(word, -1) for word in _u64(words).tolist()], np.int64)
+
+
+def hamming_search(codes: ArrayLike, words: ArrayLike, k: int) -> tuple[Ids, Ids]:
+    """Return ids and distances, (n_words, min(k, n_codes)), nearest first, ties by id."""
+    distances = hamming_distances(codes, words)
+    ids = np.argsort(distances, axis=1, kind="stable")[:, :k]
+    return ids.astype(np.int64), np.take_along_axis(distances, ids, axis=1)
+
+
+def bit_costs(scores: ArrayLike) -> list[int]:
+    """Return |z| of one query's scores, (k,) float32, as integers: the unit of ORD's sums.
+
+    The largest lies below 2^55; what a multiple of its unit can not express is cut off.
+    """
+    z = np.abs(np.asarray(scores, np.float32).astype(np.float64))
+    exponent = max(int(np.frexp(z.max(initial=0.0))[1]), -125)
+    return [int(v) for v in np.floor(np.ldexp(z, 55 - exponent))]
+
+
+def soft_decode(codes: ArrayLike, scores: ArrayLike) -> Ids:
+    """Return argmax over codes c in +-1 of z.c for each row of scores (n, k), ties to the lowest id.
+
+    As the least sum of |z| over the bits in which c and sign(z) differ; sign(0) = +1.
+    """
+    answers = []
+    for z in np.atleast_2d(np.asarray(scores, np.float32)):
+        costs, word = bit_costs(z), sign_word(z)
+        sums = [sum(cost for bit, cost in enumerate(costs) if (code ^ word) >> bit & 1)
+                for code in _u64(codes).tolist()]
+        answers.append(min(range(len(sums)), key=sums.__getitem__) if sums else -1)
+    return np.array(answers, np.int64)
+
+
+def sign_word(scores: ArrayLike) -> int:
+    """Return sign(z) of one query as a word: bit j is 1 where z_j >= 0."""
+    return sum(1 << j for j, z in enumerate(np.asarray(scores).tolist()) if z >= 0)
+
+
+def ordered_decode(
+    codes: ArrayLike, scores: ArrayLike, max_lookups: int
+) -> tuple[int, int]:
+    """Return (id or -1, look-ups) of ORD for one query, from the sorted list of all flips.
+
+    Equal sums come in the order of the flips' ranks as a binary number, the rank
+    of a bit being its place when bits are sorted by (|z|, index). Once a class is
+    met, all flips of the same sum are still looked up, for a lower id.
+    """
+    costs, word = bit_costs(scores), sign_word(scores)
+    ranks = sorted(range(len(costs)), key=lambda bit: (costs[bit], bit))
+    flips = sorted(
+        (sum(costs[bit] for r, bit in enumerate(ranks) if mask >> r & 1), mask)
+        for mask in range(1 << len(costs)))
+    ids = exact_decode(codes, [word ^ sum(1 << bit for r, bit in enumerate(ranks) if mask >> r & 1)
+                               for _, mask in flips]).tolist()
+    best, best_cost = -1, None
+    for lookups, ((cost, _), found) in enumerate(zip(flips, ids, strict=True)):
+        if lookups == max_lookups or (best_cost is not None and cost > best_cost):
+            return best, lookups
+        if found >= 0 and (best < 0 or found < best):
+            best, best_cost = found, cost
+    return best, len(flips)
+
+
+def _u64(words: ArrayLike) -> Words:
+    return np.atleast_1d(np.asarray(words, dtype=np.uint64))

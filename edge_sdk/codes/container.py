@@ -1,0 +1,109 @@
+"""The `.llc` file from Python: sections written once, in one pass, and moved into place whole.
+
+The format is in runtime/FORMAT.md; the core lays out the head, and verifies on opening.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk import _native
+from edge_sdk.artifact import publish
+from edge_sdk.errors import FormatError
+
+CLASSES, INSTANCES = 1, 2
+Bytes = NDArray[np.uint8]
+
+
+class Section(NamedTuple):
+    """One section to be written: `size` bytes in all, in as many pieces as come."""
+
+    tag: str
+    width: int
+    size: int
+    pieces: Iterable[Bytes]
+
+
+def section(tag: str, array: NDArray[Any]) -> Section:
+    """Return a section that holds `array` as it lies in memory, little-endian."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    raw = flat.view(np.uint8)
+    return Section(tag, flat.itemsize, raw.size, [raw])
+
+
+def json_section(tag: str, value: Any) -> Section:
+    """Return a section that holds `value` as JSON, UTF-8."""
+    return section(tag, np.frombuffer(json.dumps(value, ensure_ascii=False).encode(), np.uint8))
+
+
+def pack(kind: int, bits: int, n: int, sections: list[Section]) -> Bytes:
+    """Return a whole file in memory, 64-byte aligned as a mapped one would be."""
+    table, joined = [], []
+    for part in sections:
+        data = np.concatenate([np.asarray(piece) for piece in part.pieces] or
+                              [np.empty(0, np.uint8)])
+        digest = _native.Digest()
+        digest.add(data)
+        table.append((part.tag, part.width, part.size, digest.value()))
+        joined.append(data)
+    head, offsets, size = _native.write_head(kind, bits, n, table)
+    room = np.zeros(size + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    file = room[start : start + size]
+    file[: len(head)] = np.frombuffer(head, np.uint8)
+    for offset, data in zip(offsets, joined, strict=True):
+        file[offset : offset + data.size] = data
+    return file
+
+
+def stream(path: str | os.PathLike[str], kind: int, bits: int, n: int,
+           sections: list[Section]) -> None:
+    """Write a file from sections that come in pieces, holding one piece at a time.
+
+    Raises:
+        OutputError: No such folder, or no room; nothing is left behind.
+        FormatError: A section's pieces are not of the size it named.
+    """
+    target = Path(path)
+    blank = [(part.tag, part.width, part.size, 0) for part in sections]
+    head, offsets, _ = _native.write_head(kind, bits, n, blank)
+
+    with publish(target) as (temporary,), temporary.open("wb") as file:
+        table = []
+        file.write(bytes(len(head)))
+        for part, offset in zip(sections, offsets, strict=True):
+            file.write(bytes(offset - file.tell()))
+            digest = _native.Digest()
+            for piece in part.pieces:
+                digest.add(piece)
+                file.write(piece.data)
+            if file.tell() != offset + part.size:
+                raise FormatError(f"{part.size} bytes of section {part.tag}",
+                                  str(file.tell() - offset), where=str(target),
+                                  hint="say how many items come, or let them be counted")
+            table.append((part.tag, part.width, part.size, digest.value()))
+        file.seek(0)
+        file.write(_native.write_head(kind, bits, n, table)[0])
+
+
+def read(path: str | os.PathLike[str]) -> Bytes:
+    """Return the bytes of a file, memory-mapped.
+
+    Raises:
+        FormatError: There is no such file, or it is empty.
+    """
+    try:
+        if os.path.getsize(path) > 0:
+            mapped = np.memmap(path, np.uint8, mode="r")
+            return mapped.view(np.ndarray)
+        got = "an empty file"
+    except OSError as error:
+        got = error.strerror or str(error)
+    raise FormatError("an .llc file", got, where=str(path), hint="check the path")
