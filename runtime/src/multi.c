@@ -7,25 +7,21 @@
  * offsets u32 and n ids u32, grouped by the part's value, ascending within it.
  * The last part holds what is left of the bits.
  */
-#include "llc.h"
+#include "multi.h"
 
 enum { HEAD = 8, MAX_PARTS = 8, MIN_PART_BITS = 8, MAX_PART_BITS = 20 };
 
-typedef struct parts {
-    uint32_t n_parts, part_bits, bits, n;
-} parts;
-
-static uint64_t group_words(const parts *p) {
+static uint64_t group_words(const edge_parts *p) {
     return ((uint64_t)1 << p->part_bits) + 1 + p->n;
 }
 
-static uint64_t section_size(const parts *p) {
+static uint64_t section_size(const edge_parts *p) {
     return HEAD + (uint64_t)p->n_parts * group_words(p) * sizeof(uint32_t);
 }
 
 /* Parts of about log2(n) bits: a group then holds about one code. */
-static parts parts_for(uint32_t n, uint32_t bits) {
-    parts p;
+static edge_parts parts_for(uint32_t n, uint32_t bits) {
+    edge_parts p;
     uint32_t length = edge_bit_length(n) > 2 ? edge_bit_length(n) - 2 : 1;
     if (length < MIN_PART_BITS) length = MIN_PART_BITS;
     if (length > MAX_PART_BITS) length = MAX_PART_BITS;
@@ -43,12 +39,17 @@ static int in_range(uint32_t n, uint32_t bits) {
 
 size_t edge_multi_size(uint32_t n, uint32_t bits) {
     if (!in_range(n, bits)) return 0;
-    const parts p = parts_for(n, bits);
+    const edge_parts p = parts_for(n, bits);
     return (size_t)section_size(&p);
 }
 
-static uint32_t part_of(const parts *p, uint64_t word, uint32_t part) {
+uint32_t edge_part_of(const edge_parts *p, uint64_t word, uint32_t part) {
     return (uint32_t)(word >> (part * p->part_bits) & edge_mask(p->part_bits));
+}
+
+uint32_t edge_part_length(const edge_parts *p, uint32_t part) {
+    const uint32_t left = p->bits - part * p->part_bits;
+    return left < p->part_bits ? left : p->part_bits;
 }
 
 edge_status edge_multi_build(const uint64_t *codes, uint32_t n, uint32_t bits, uint8_t *section,
@@ -56,7 +57,7 @@ edge_status edge_multi_build(const uint64_t *codes, uint32_t n, uint32_t bits, u
     if (!codes || !section || !in_range(n, bits) || !edge_aligned(section, 4))
         return EDGE_ERR_ARGUMENT;
     if (!edge_words_fit(codes, n, bits)) return EDGE_ERR_WIDTH;
-    const parts p = parts_for(n, bits);
+    const edge_parts p = parts_for(n, bits);
     const size_t n_values = (size_t)1 << p.part_bits;
     if (capacity < section_size(&p)) return EDGE_ERR_CAPACITY;
     memset(section, 0, (size_t)section_size(&p));
@@ -67,15 +68,15 @@ edge_status edge_multi_build(const uint64_t *codes, uint32_t n, uint32_t bits, u
             (uint32_t *)(void *)(section + HEAD) + (size_t)part * (size_t)group_words(&p);
         uint32_t *ids = offsets + n_values + 1;
         /* Counting sort: counts, their running sum as ends, filled from the back. */
-        for (uint32_t id = 0; id < n; id++) offsets[part_of(&p, codes[id], part)]++;
+        for (uint32_t id = 0; id < n; id++) offsets[edge_part_of(&p, codes[id], part)]++;
         for (size_t value = 1; value <= n_values; value++) offsets[value] += offsets[value - 1];
-        for (uint32_t id = n; id-- > 0;) ids[--offsets[part_of(&p, codes[id], part)]] = id;
+        for (uint32_t id = n; id-- > 0;) ids[--offsets[edge_part_of(&p, codes[id], part)]] = id;
     }
     return EDGE_OK;
 }
 
 int edge_multi_parse(const uint8_t *section, uint64_t size, const edge_llc *file) {
-    parts p;
+    edge_parts p;
     if (size < HEAD || file->n == 0) return 0;
     p.n_parts = edge_load32(section);
     p.part_bits = edge_load32(section + 4);
@@ -100,22 +101,32 @@ int edge_multi_parse(const uint8_t *section, uint64_t size, const edge_llc *file
     return 1;
 }
 
-static uint64_t code_at(const edge_llc *file, uint32_t id) {
-    return file->code_width == 4 ? edge_load32(file->codes + (size_t)id * 4)
-                                 : edge_load64(file->codes + (size_t)id * 8);
+void edge_parts_of(const edge_llc *file, edge_parts *p) {
+    p->n_parts = edge_load32(file->multi);
+    p->part_bits = edge_load32(file->multi + 4);
+    p->bits = file->bits;
+    p->n = (uint32_t)file->n;
+    p->groups = file->multi + HEAD;
+}
+
+const uint8_t *edge_parts_group(const edge_parts *p, uint32_t part, uint32_t value,
+                                uint32_t *count) {
+    const uint8_t *offsets = p->groups + part * group_words(p) * sizeof(uint32_t);
+    const uint8_t *ids = offsets + (((uint64_t)1 << p->part_bits) + 1) * sizeof(uint32_t);
+    const uint32_t begin = edge_load32(offsets + (size_t)value * 4);
+    *count = edge_load32(offsets + (size_t)value * 4 + 4) - begin;
+    return ids + (size_t)begin * 4;
 }
 
 /* Compare the codes whose part has this value. */
-static void visit(const edge_llc *file, const parts *p, uint32_t part, uint32_t value,
+static void visit(const edge_llc *file, const edge_parts *p, uint32_t part, uint32_t value,
                   uint64_t word, edge_nearest *nearest) {
-    const uint8_t *offsets =
-        file->multi + HEAD + part * group_words(p) * sizeof(uint32_t);
-    const uint8_t *ids = offsets + (((uint64_t)1 << p->part_bits) + 1) * sizeof(uint32_t);
-    const uint32_t end = edge_load32(offsets + (size_t)value * 4 + 4);
-    for (uint32_t i = edge_load32(offsets + (size_t)value * 4); i < end; i++) {
+    uint32_t count;
+    const uint8_t *ids = edge_parts_group(p, part, value, &count);
+    for (uint32_t i = 0; i < count; i++) {
         const uint32_t id = edge_load32(ids + (size_t)i * 4);
         if (id >= p->n) continue;
-        const uint32_t distance = edge_popcount64(code_at(file, id) ^ word);
+        const uint32_t distance = edge_popcount64(edge_code_at(file, id) ^ word);
         if (distance < nearest->distance ||
             (distance == nearest->distance && id < nearest->id)) {
             nearest->distance = distance;
@@ -125,20 +136,15 @@ static void visit(const edge_llc *file, const parts *p, uint32_t part, uint32_t 
 }
 
 uint32_t edge_multi_nearest(const edge_llc *file, uint64_t word, edge_nearest *nearest) {
-    parts p;
-    p.n_parts = edge_load32(file->multi);
-    p.part_bits = edge_load32(file->multi + 4);
-    p.bits = file->bits;
-    p.n = (uint32_t)file->n;
+    edge_parts p;
+    edge_parts_of(file, &p);
     for (uint32_t part = 0; part < p.n_parts; part++)
-        visit(file, &p, part, part_of(&p, word, part), word, nearest);
+        visit(file, &p, part, edge_part_of(&p, word, part), word, nearest);
     /* Who differs in fewer bits than there are parts agrees in one of them. */
     if (nearest->distance < p.n_parts) return p.n_parts;
     for (uint32_t part = 0; part < p.n_parts; part++) {
-        const uint32_t begin = part * p.part_bits;
-        const uint32_t length = p.bits - begin < p.part_bits ? p.bits - begin : p.part_bits;
-        for (uint32_t bit = 0; bit < length; bit++)
-            visit(file, &p, part, part_of(&p, word, part) ^ (uint32_t)1 << bit, word, nearest);
+        for (uint32_t bit = 0; bit < edge_part_length(&p, part); bit++)
+            visit(file, &p, part, edge_part_of(&p, word, part) ^ (uint32_t)1 << bit, word, nearest);
     }
     return 2 * p.n_parts;
 }

@@ -98,21 +98,24 @@ edge_mhd_plan edge_mhd_choose(const edge_llc *file) {
     return EDGE_MHD_SCAN;
 }
 
-/* The nearest two by scanning, given an upper bound of the distance that matters. */
-static void scan(const edge_llc *file, uint64_t word, uint32_t limit, edge_nearest *best,
-                 int want_runner_up) {
+enum {
+    TILE_BYTES = 1 << 18, /* of codes, which stay in a second-level cache for all words at once */
+    WORDS_AT_ONCE = 16
+};
+
+/* Codes begin..end against one word: the nearest, and its runner-up if that is wanted. */
+static void scan(const edge_llc *file, uint64_t word, size_t begin, size_t end, uint32_t limit,
+                 edge_nearest *best, int want_runner_up) {
     const edge_kernels *kernels = edge_kernels_active();
     edge_hit hits[1 + EDGE_KERNEL_STEP];
-    size_t at = 0;
-    const size_t n = (size_t)file->n;
-    while (at < n) {
+    while (begin < end) {
         size_t n_hits = 0;
         if (file->code_width == 4)
-            at = kernels->hamming_u32((const uint32_t *)(const void *)file->codes, at, n,
-                                      (uint32_t)word, limit, hits, &n_hits, 1);
+            begin = kernels->hamming_u32((const uint32_t *)(const void *)file->codes, begin, end,
+                                         (uint32_t)word, limit, hits, &n_hits, 1);
         else
-            at = kernels->hamming_u64((const uint64_t *)(const void *)file->codes, at, n, word,
-                                      limit, hits, &n_hits, 1);
+            begin = kernels->hamming_u64((const uint64_t *)(const void *)file->codes, begin, end,
+                                         word, limit, hits, &n_hits, 1);
         for (size_t i = 0; i < n_hits; i++) {
             if (hits[i].distance < best->distance) {
                 best->runner_up = best->distance;
@@ -131,6 +134,20 @@ static edge_nearest nobody(const edge_llc *file) {
     nearest.id = EDGE_NONE;
     nearest.distance = nearest.runner_up = file->bits + 1;
     return nearest;
+}
+
+/* Up to WORDS_AT_ONCE words, tile by tile: codes are read from memory once for all. */
+static void scan_all(const edge_llc *file, const uint64_t *words, size_t n_words,
+                     edge_nearest *best, int want_runner_up) {
+    const size_t n = (size_t)file->n;
+    const size_t tile = n_words == 1 ? n : (size_t)TILE_BYTES / file->code_width;
+    for (size_t i = 0; i < n_words; i++) best[i] = nobody(file);
+    for (size_t begin = 0; begin < n; begin += tile) {
+        const size_t end = n - begin < tile ? n : begin + tile;
+        for (size_t i = 0; i < n_words; i++)
+            scan(file, words[i], begin, end,
+                 want_runner_up ? best[i].runner_up : best[i].distance, &best[i], want_runner_up);
+    }
 }
 
 /* Distance 0, then 1: complete shells, so whoever is met is nearest. */
@@ -158,11 +175,11 @@ static uint32_t decode(const edge_llc *file, uint64_t word, edge_mhd_plan plan) 
             /* Not proven: somebody as near may have a lower id, or be nearer. */
             const uint32_t limit = nearest.distance + 1;
             nearest = nobody(file);
-            scan(file, word, limit, &nearest, 0);
+            scan(file, word, 0, (size_t)file->n, limit, &nearest, 0);
             return nearest.id;
         }
     }
-    scan(file, word, file->bits + 1, &nearest, 0);
+    scan_all(file, &word, 1, &nearest, 0);
     return nearest.id;
 }
 
@@ -201,7 +218,17 @@ edge_status edge_mhd_decode(const edge_llc *file, const uint64_t *words, size_t 
         }
         return EDGE_OK;
     }
-    for (size_t i = 0; i < n_words; i++) ids[i] = decode(file, words[i], plan);
+    if (plan != EDGE_MHD_SCAN) {
+        for (size_t i = 0; i < n_words; i++) ids[i] = decode(file, words[i], plan);
+        return EDGE_OK;
+    }
+    for (size_t at = 0; at < n_words; at += WORDS_AT_ONCE) {
+        edge_nearest best[WORDS_AT_ONCE];
+        const size_t left = n_words - at;
+        const size_t count = left < WORDS_AT_ONCE ? left : (size_t)WORDS_AT_ONCE;
+        scan_all(file, words + at, count, best, 0);
+        for (size_t i = 0; i < count; i++) ids[at + i] = best[i].id;
+    }
     return EDGE_OK;
 }
 
@@ -210,9 +237,14 @@ edge_status edge_mhd_decode_margin(const edge_llc *file, const uint64_t *words, 
     const edge_status status = check(file, words, n_words, nearest);
     if (status != EDGE_OK) return status;
     if (file->n && n_words && !file->codes) return EDGE_ERR_ABSENT;
-    for (size_t i = 0; i < n_words; i++) {
-        nearest[i] = nobody(file);
-        if (file->n) scan(file, words[i], file->bits + 1, &nearest[i], 1);
+    if (file->n == 0) {
+        for (size_t i = 0; i < n_words; i++) nearest[i] = nobody(file);
+        return EDGE_OK;
+    }
+    for (size_t at = 0; at < n_words; at += WORDS_AT_ONCE) {
+        const size_t left = n_words - at;
+        scan_all(file, words + at, left < WORDS_AT_ONCE ? left : (size_t)WORDS_AT_ONCE,
+                 nearest + at, 1);
     }
     return EDGE_OK;
 }
