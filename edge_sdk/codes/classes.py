@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from edge_sdk import _native
 from edge_sdk.artifact import publish
 from edge_sdk.codes import container
+from edge_sdk.codes.hits import Hits
 from edge_sdk.codes.words import Coding, Words, as_words, check_bits
 from edge_sdk.errors import CodeError, FormatError, ShapeError
 
@@ -26,6 +27,7 @@ FALLBACKS: tuple[Fallback, ...] = ("none", "mhd", "soft")
 DECODERS: tuple[Decoder, ...] = ("ed", "mhd", "ord")
 DAMAGED = "the file is damaged: write it again"
 TABLE_MAX_BITS = 20
+MULTI_PAYS = 16_384
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class CodeIndex(_native.Llc):
             FormatError: Not an .llc file of class codes, or damaged.
             VersionError: Written by a newer version.
         """
+        data = container.as_bytes(data)
         super().__init__(data, verify)
         if self.kind != container.CLASSES:
             raise FormatError("class codes", "instance codes", where="the .llc file",
@@ -106,7 +109,7 @@ class CodeIndex(_native.Llc):
     def build(
         cls, codes: Any, *, bits: int | None = None, labels: Sequence[str] | None = None,
         coding: Coding = "auto", duplicates: Literal["error", "lowest"] = "error",
-        decoders: Sequence[Decoder] = ("ed", "mhd", "ord"), multi: bool = False,
+        decoders: Sequence[Decoder] = ("ed", "mhd", "ord"), multi: bool | None = None,
         prefixes: Sequence[int] = (), calibration: tuple[ArrayLike, ArrayLike] | None = None,
         provenance: dict[str, Any] | None = None,
     ) -> CodeIndex:
@@ -122,7 +125,9 @@ class CodeIndex(_native.Llc):
                 4.6 at 32. "mhd": the codes (4 or 8 bytes a class), and up to 20
                 bits the table of all words. "ord": what "ed" has, the codes, and
                 2 to 4 bytes for a filter.
-            multi: Also hash parts of the codes, for MHD of near words (20 bytes a class).
+            multi: Also hash parts of the codes, which makes MHD of near words and
+                ORD of unreliable ones many times faster, for some 8 to 20 bytes a
+                class. None: where it pays, from 16,384 classes and 21 bits on.
             prefixes: Shorter lengths the codes were trained for, see `at`.
             calibration: (slope, offset), each (bits,): see `calibrate`.
             provenance: Anything JSON, kept with the index.
@@ -150,11 +155,14 @@ class CodeIndex(_native.Llc):
                 near = _native.build_nearest(words, bits)
                 width = near.size >> bits
                 parts.append(container.Section("NEAR", width, near.size, [near]))
+            if multi is None:
+                multi = words.size >= MULTI_PAYS and bits > TABLE_MAX_BITS \
+                    and bool({"mhd", "ord"} & set(decoders))
             if multi:
                 parts.append(container.section("MIHT", _native.build_multi(words, bits)))
         if {"mhd", "ord"} & set(decoders):
-            width = np.dtype("<u4") if bits <= 32 else np.dtype("<u8")
-            parts.append(container.section("CODE", words.astype(width)))
+            stored = words.astype("<u4") if bits <= 32 else words
+            parts.append(container.section("CODE", stored))
         if calibration is not None:
             parts.append(container.section("CALB", _calibration_rows(calibration, bits)))
         if labels is not None:
@@ -242,10 +250,27 @@ class CodeIndex(_native.Llc):
         """Return the nearest class of each word with distance and runner-up, by scanning."""
         return Nearest(*self.mhd_margin(self._words(words)))
 
+    def search(self, words: Any, k: int) -> Hits:
+        """Return the `k` classes nearest to each word, nearest first, ties to the lowest id.
+
+        Args:
+            words: As in `decode_ed`.
+            k: Fewer come back only if the index holds fewer.
+
+        Raises:
+            ShapeError: A negative `k`.
+            CodeError: A word too wide, or an index built for ED alone.
+        """
+        if k < 0:
+            raise ShapeError("k from 0 up", str(k), where="`k`", hint="ask for one or more")
+        packed = self._words(words)
+        ids, distances = self.scan(packed[:, None], min(k, len(self)), 0, len(self))
+        return Hits(ids, distances)
+
     def decode_ord(
         self, scores: ArrayLike, *, max_lookups: int | None = None, fallback: Fallback = "soft"
     ) -> Ordered:
-        """Return for each row of bit scores z the class c in +-1 of largest z.c, ties to the lowest.
+        """Return the class c in +-1 of largest z.c for each row z of scores, ties to the lowest.
 
         Flips of sign(z) are looked up in the order of the sum of their |z|; the
         first that is a class is the most likely one.
@@ -313,7 +338,8 @@ class CodeIndex(_native.Llc):
         calibration = self._calibration()
         return CodeIndex.build(
             self.codes & mask, bits=bits, labels=self.labels, duplicates=duplicates,
-            decoders=self._notes.get("decoders", DECODERS), prefixes=[p for p in self.prefixes if p < bits],
+            decoders=self._notes.get("decoders", DECODERS),
+            prefixes=[p for p in self.prefixes if p < bits],
             calibration=None if calibration is None else calibration[:, :bits],
             provenance=self.provenance)
 
@@ -400,7 +426,7 @@ def _logistic(x: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np
         weights -= step / max(1.0, float(np.abs(step).max()))
         if np.abs(step).max() < 1e-10:
             break
-    return weights / np.array([scale, 1.0])
+    return np.asarray(weights / np.array([scale, 1.0]))
 
 
 def _calibration_rows(calibration: tuple[ArrayLike, ArrayLike], bits: int) -> NDArray[np.float32]:
@@ -436,6 +462,6 @@ def _demand_unique(words: Words, labels: Sequence[str] | None) -> None:
         return
     twins = np.flatnonzero(words == unique[counts > 1][0])[:2].tolist()
     names = [f"{i} ({labels[i]})" if labels else str(i) for i in twins]
-    raise CodeError("one class for each code",
-                    f"{words.size - unique.size} duplicates, the first of ids {' and '.join(names)}",
+    got = f"{words.size - unique.size} duplicates, the first of ids {' and '.join(names)}"
+    raise CodeError("one class for each code", got,
                     where="`codes`", hint="duplicates='lowest' answers with the lower id")

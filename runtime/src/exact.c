@@ -71,6 +71,16 @@ void edge_exact_prefetch(const edge_llc *file, uint64_t word) {
         edge_cuckoo_prefetch(file, word);
 }
 
+/* Up to 20 bits the nearest class is one load away, and is the word's own or nobody is. */
+static void decode_by_nearest(const edge_llc *file, const uint64_t *words, size_t n_words,
+                              uint32_t *ids) {
+    const uint32_t last = (uint32_t)file->n - 1;
+    for (size_t i = 0; i < n_words; i++) {
+        const uint32_t found = edge_nearest_at(file, words[i]), id = found <= last ? found : last;
+        ids[i] = edge_code_at(file, id) == words[i] ? id : EDGE_NONE;
+    }
+}
+
 edge_status edge_ed_decode(const edge_llc *file, const uint64_t *words, size_t n_words,
                            uint32_t *ids) {
     if (!file || ((!words || !ids) && n_words)) return EDGE_ERR_ARGUMENT;
@@ -82,6 +92,10 @@ edge_status edge_ed_decode(const edge_llc *file, const uint64_t *words, size_t n
         return EDGE_OK;
     }
     if (!file->exact) return EDGE_ERR_ABSENT;
+    if (file->nearest && file->codes) {
+        decode_by_nearest(file, words, n_words, ids);
+        return EDGE_OK;
+    }
     for (size_t at = 0; at < n_words; at += EDGE_EXACT_AHEAD) {
         const size_t left = n_words - at;
         const size_t count = left < EDGE_EXACT_AHEAD ? left : (size_t)EDGE_EXACT_AHEAD;

@@ -113,8 +113,16 @@ int edge_levels_decode(const edge_llc *file, const edge_query *q, uint32_t max_l
 
 enum {
     MAX_PARTS = 8,
+    MAX_GROUPS = 64,
+    MAX_IDS = 128,
     SHARE_OF_SCAN = 24 /* a class met in a part costs as much as so many in the scan */
 };
+
+/* The classes one of whose parts has a value. */
+typedef struct group {
+    const uint8_t *ids;
+    uint32_t count, part, value;
+} group;
 
 typedef struct search {
     const edge_llc *file;
@@ -123,6 +131,9 @@ typedef struct search {
     uint64_t best;
     uint32_t id, limit; /* limit: of the coarse cost, as in the soft scan */
     uint64_t left;      /* classes that may still be met */
+    uint32_t n_groups;
+    group groups[MAX_GROUPS];
+    uint32_t ids[MAX_IDS];
 } search;
 
 static uint32_t coarse_cost(const search *s, uint64_t flips) {
@@ -132,25 +143,54 @@ static uint32_t coarse_cost(const search *s, uint64_t flips) {
     return sum;
 }
 
-/* Compare the classes whose part has this value. Return 0 if too many were met. */
-static int meet(search *s, const edge_parts *parts, uint32_t part, uint32_t value) {
-    uint32_t count;
-    const uint8_t *ids = edge_parts_group(parts, part, value, &count);
-    if (count > s->left) return 0;
-    s->left -= count;
-    for (uint32_t i = 0; i < count; i++) {
-        const uint32_t id = edge_load32(ids + (size_t)i * 4);
-        if (id >= s->file->n) continue;
-        const uint64_t code = edge_code_at(s->file, id);
-        if (coarse_cost(s, (code ^ s->q->word) & s->q->mask) > s->limit) continue;
-        const uint64_t cost = edge_cost_of(s->q, code);
-        if (cost < s->best || (cost == s->best && id < s->id)) {
-            s->best = cost;
-            s->id = id;
-            s->limit = (uint32_t)(cost >> EDGE_COARSE_SHIFT);
-        }
+/* Compare a class, whose code is at hand. */
+static void meet(search *s, uint32_t id) {
+    const uint64_t code = edge_code_at(s->file, id);
+    if (coarse_cost(s, (code ^ s->q->word) & s->q->mask) > s->limit) return;
+    const uint64_t cost = edge_cost_of(s->q, code);
+    if (cost < s->best || (cost == s->best && id < s->id)) {
+        s->best = cost;
+        s->id = id;
+        s->limit = (uint32_t)(cost >> EDGE_COARSE_SHIFT);
     }
+}
+
+/*
+ * Meet the classes of all groups that were collected. What one look needs is
+ * asked of the cache for all of them before the first is taken: group, ids, code.
+ * Return 0 if too many were met.
+ */
+static int meet_all(search *s, const edge_parts *parts) {
+    const uint32_t n_groups = s->n_groups;
+    uint32_t n_ids = 0;
+    s->n_groups = 0;
+    for (uint32_t g = 0; g < n_groups; g++) {
+        group *one = &s->groups[g];
+        one->ids = edge_parts_group(parts, one->part, one->value, &one->count);
+        EDGE_PREFETCH(one->ids);
+        if (one->count > s->left) return 0;
+        s->left -= one->count;
+    }
+    for (uint32_t g = 0; g < n_groups; g++)
+        for (uint32_t i = 0; i < s->groups[g].count; i++) {
+            const uint32_t id = edge_load32(s->groups[g].ids + (size_t)i * 4);
+            if (id >= s->file->n) continue;
+            EDGE_PREFETCH(s->file->codes + (size_t)id * s->file->code_width);
+            s->ids[n_ids++] = id;
+            if (n_ids < MAX_IDS) continue;
+            for (uint32_t k = 0; k < n_ids; k++) meet(s, s->ids[k]);
+            n_ids = 0;
+        }
+    for (uint32_t k = 0; k < n_ids; k++) meet(s, s->ids[k]);
     return 1;
+}
+
+static int collect(search *s, const edge_parts *parts, uint32_t part, uint32_t value) {
+    group *one = &s->groups[s->n_groups++];
+    one->part = part;
+    one->value = value;
+    edge_parts_prefetch(parts, part, value);
+    return s->n_groups < MAX_GROUPS || meet_all(s, parts);
 }
 
 static int visit_level(search *s, const edge_parts *parts, walk *walks, int64_t below,
@@ -162,15 +202,15 @@ static int visit_level(search *s, const edge_parts *parts, walk *walks, int64_t 
         w->below = below;
         w->upto = upto;
         w->at = NULL;
-        if (below < 0 && !meet(s, parts, part, (uint32_t)w->start)) return 0;
+        if (below < 0 && !collect(s, parts, part, (uint32_t)w->start)) return 0;
         while (walk_next(w, &cost, &value))
-            if (!meet(s, parts, part, (uint32_t)value)) return 0;
+            if (!collect(s, parts, part, (uint32_t)value)) return 0;
     }
-    return 1;
+    return meet_all(s, parts);
 }
 
 int edge_levels_decode_parts(const edge_llc *file, const edge_query *q, edge_ordered *answer) {
-    walk walks[MAX_PARTS], whole;
+    walk walks[MAX_PARTS];
     edge_soft_tables tables;
     edge_parts parts;
     search s;
@@ -183,7 +223,7 @@ int edge_levels_decode_parts(const edge_llc *file, const edge_query *q, edge_ord
     s.best = s.id == EDGE_NONE ? UINT64_MAX : edge_cost_of(q, edge_code_at(file, s.id));
     s.limit = s.id == EDGE_NONE ? UINT32_MAX : (uint32_t)(s.best >> EDGE_COARSE_SHIFT);
     s.left = file->n / SHARE_OF_SCAN;
-    edge_ranking_start(&whole.bits, q->weights, file->bits);
+    s.n_groups = 0;
     for (uint32_t part = 0; part < parts.n_parts; part++) {
         const uint32_t begin = part * parts.part_bits;
         walks[part].start = edge_part_of(&parts, q->word, part);
@@ -192,12 +232,16 @@ int edge_levels_decode_parts(const edge_llc *file, const edge_query *q, edge_ord
     }
     const int64_t total = total_of(q, file->bits);
     int64_t level = -1;
-    for (uint32_t rank = 1, step = 2; level < total; rank += step++) {
+    for (uint32_t rank = 1; level < total; rank++) {
         /* Unvisited classes cost more than `level` in every part. */
         const uint64_t proven = (uint64_t)(level + 1) * parts.n_parts;
         if (s.id != EDGE_NONE && s.best < proven) break;
         const int64_t below = level;
-        level = next_level(&whole, rank, level);
+        level = INT64_MAX;
+        for (uint32_t part = 0; part < parts.n_parts; part++) {
+            const int64_t of_part = next_level(&walks[part], rank, below);
+            if (of_part < level) level = of_part;
+        }
         if (s.id != EDGE_NONE && (uint64_t)level > s.best / parts.n_parts)
             level = (int64_t)(s.best / parts.n_parts); /* which is enough */
         if (level <= below) continue;

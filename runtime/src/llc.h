@@ -29,6 +29,20 @@ void edge_exact_prefetch(const edge_llc *file, uint64_t word);
 /* The bit of a FILTER of 2^filter_bits bits that stands for `word`. */
 uint64_t edge_filter_bit(uint64_t word, uint32_t bits, uint32_t filter_bits);
 
+/* The id in the table of all words; out of range only where a file lies about itself. */
+static inline uint32_t edge_nearest_at(const edge_llc *file, uint64_t word) {
+    uint16_t narrow;
+    if (file->nearest_width == 4) return edge_load32(file->nearest + (size_t)word * 4);
+    memcpy(&narrow, file->nearest + (size_t)word * 2, 2);
+    return narrow;
+}
+
+/* The code of a class of at most 64 bits. Needs CODES. */
+static inline uint64_t edge_code_at(const edge_llc *file, uint64_t id) {
+    return file->code_width == 4 ? edge_load32(file->codes + id * 4)
+                                 : edge_load64(file->codes + id * 8);
+}
+
 /* Nonzero if every word fits `bits` bits. */
 int edge_words_fit(const uint64_t *words, size_t n_words, uint32_t bits);
 

@@ -109,6 +109,10 @@ void edge_parts_of(const edge_llc *file, edge_parts *p) {
     p->groups = file->multi + HEAD;
 }
 
+void edge_parts_prefetch(const edge_parts *p, uint32_t part, uint32_t value) {
+    EDGE_PREFETCH(p->groups + part * group_words(p) * sizeof(uint32_t) + (size_t)value * 4);
+}
+
 const uint8_t *edge_parts_group(const edge_parts *p, uint32_t part, uint32_t value,
                                 uint32_t *count) {
     const uint8_t *offsets = p->groups + part * group_words(p) * sizeof(uint32_t);

@@ -22,6 +22,9 @@ uint32_t edge_part_length(const edge_parts *p, uint32_t part);
 const uint8_t *edge_parts_group(const edge_parts *p, uint32_t part, uint32_t value,
                                 uint32_t *count);
 
+/* Ask the cache for what edge_parts_group will read first. */
+void edge_parts_prefetch(const edge_parts *p, uint32_t part, uint32_t value);
+
 #ifdef __cplusplus
 }
 #endif

@@ -199,7 +199,7 @@ edge_status edge_mhd_decode(const edge_llc *file, const uint64_t *words, size_t 
         memset(ids, 0xff, n_words * sizeof *ids);
         return EDGE_OK;
     }
-    if ((int)plan < EDGE_MHD_AUTO || plan > EDGE_MHD_MULTI) return EDGE_ERR_ARGUMENT;
+    if ((unsigned)plan > EDGE_MHD_MULTI) return EDGE_ERR_ARGUMENT;
     if (plan == EDGE_MHD_AUTO) plan = edge_mhd_choose(file);
     if (plan == EDGE_MHD_AUTO || (plan == EDGE_MHD_TABLE && !file->nearest) ||
         (plan != EDGE_MHD_TABLE && !file->codes) || (plan == EDGE_MHD_BALL && !file->exact) ||
@@ -208,12 +208,8 @@ edge_status edge_mhd_decode(const edge_llc *file, const uint64_t *words, size_t 
     if (plan == EDGE_MHD_TABLE) {
         /* An id out of range can only be read from a file that lies about itself. */
         const uint32_t last = (uint32_t)file->n - 1;
-        table t;
-        t.ids = (uint8_t *)(uintptr_t)file->nearest;
-        t.distances = NULL;
-        t.wide = file->nearest_width == 4;
         for (size_t i = 0; i < n_words; i++) {
-            const uint32_t id = id_at(&t, (size_t)words[i]);
+            const uint32_t id = edge_nearest_at(file, words[i]);
             ids[i] = id <= last ? id : EDGE_NONE;
         }
         return EDGE_OK;

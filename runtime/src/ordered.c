@@ -16,7 +16,7 @@ enum {
     /* Picoseconds of a look-up, and of a code in the soft scan; see nearest.c on these figures. */
     LOOKUP_PS = 12000,
     SOFT_CODE_PS = 235,
-    PARTS_PS = 1500000 /* a search by parts, which takes the scan's place */
+    PARTS_PS = 12000 /* a search by parts, which takes the scan's place */
 };
 
 /* ---- flips in the order of their cost --------------------------------------------- */
@@ -181,7 +181,7 @@ edge_status edge_ord_decode(const edge_llc *file, const float *scores, size_t n_
                             size_t workspace_size, edge_ordered *answers) {
     const edge_status status = check(file, scores, n_queries, answers);
     if (status != EDGE_OK) return status;
-    if (max_lookups > EDGE_LOOKUPS_MAX || (int)fallback < 0 || fallback > EDGE_FALLBACK_SOFT ||
+    if (max_lookups > EDGE_LOOKUPS_MAX || (unsigned)fallback > EDGE_FALLBACK_SOFT ||
         !workspace || !edge_aligned(workspace, 8))
         return EDGE_ERR_ARGUMENT;
     if (workspace_size < edge_ord_workspace_size(max_lookups)) return EDGE_ERR_CAPACITY;

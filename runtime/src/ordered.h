@@ -40,11 +40,6 @@ int edge_levels_decode(const edge_llc *file, const edge_query *q, uint32_t max_l
 /* Parts of the codes by levels of cost; nonzero if the answer is certain. Needs MULTI, CODES. */
 int edge_levels_decode_parts(const edge_llc *file, const edge_query *q, edge_ordered *answer);
 
-static inline uint64_t edge_code_at(const edge_llc *file, uint64_t id) {
-    return file->code_width == 4 ? edge_load32(file->codes + id * 4)
-                                 : edge_load64(file->codes + id * 8);
-}
-
 static inline uint32_t edge_look_up(const edge_llc *file, uint64_t word) {
     if (file->filter) {
         const uint64_t bit = edge_filter_bit(word, file->bits, file->filter_bits);
