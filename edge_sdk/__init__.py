@@ -12,14 +12,18 @@ from edge_sdk import errors
 if TYPE_CHECKING:
     from edge_sdk.artifact import Artifact as Artifact
     from edge_sdk.artifact import open_artifact as open_artifact
+    from edge_sdk.codes import CodeIndex as CodeIndex
+    from edge_sdk.codes import InstanceIndex as InstanceIndex
     from edge_sdk.engines import load as load
     from edge_sdk.export import export as export
 
-__all__ = ["Artifact", "errors", "export", "load", "open_artifact"]
+__all__ = ["Artifact", "CodeIndex", "InstanceIndex", "errors", "export", "load", "open_artifact"]
 
 _HOMES = {
     "Artifact": "edge_sdk.artifact",
     "open_artifact": "edge_sdk.artifact",
+    "CodeIndex": "edge_sdk.codes",
+    "InstanceIndex": "edge_sdk.codes",
     "load": "edge_sdk.engines",
     # The module is callable: `edge_sdk.export(...)` and `python -m edge_sdk.export` are one name.
     "export": "edge_sdk.export",

@@ -36,8 +36,31 @@ def command(
         main: Its parameters are the options.
         interrupted: The hint on Ctrl-C.
     """
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app = _application()
+    app.command()(_reporting(main, interrupted))
+    return app
 
+
+def commands(
+    *, interrupted: str = "nothing was written; run it again", **mains: Callable[..., None]
+) -> typer.Typer:
+    """Return one typer application of several commands, each as `command` makes it.
+
+    Args:
+        interrupted: The hint on Ctrl-C.
+        **mains: Each command's function by its name.
+    """
+    app = _application()
+    for name, main in mains.items():
+        app.command(name)(_reporting(main, interrupted))
+    return app
+
+
+def _application() -> typer.Typer:
+    return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+def _reporting(main: Callable[..., None], interrupted: str) -> Callable[..., None]:
     @functools.wraps(main)
     def reported(*arguments: Any, **options: Any) -> None:
         try:
@@ -54,8 +77,7 @@ def command(
             _end(f"{type(error).__name__}: {error}\n"
                  "hint: this was not foreseen; EDGE_SDK_TRACE=1 shows where it happened", 1)
 
-    app.command()(reported)
-    return app
+    return reported
 
 
 def _end(message: str, status: int) -> NoReturn:

@@ -114,7 +114,9 @@ Ids = NDArray[np.int64]
 def hamming_distances(codes: ArrayLike, words: ArrayLike) -> Ids:
     """Return the number of differing bits, (n_words, n_codes), of packed words up to 64 bits."""
     different = _u64(words)[:, None] ^ _u64(codes)[None, :]
-    return np.unpackbits(different[..., None].view(np.uint8), axis=-1).sum(-1, dtype=np.int64)
+    bits = np.unpackbits(different[..., None].view(np.uint8), axis=-1)
+    distances: Ids = bits.sum(-1, dtype=np.int64)
+    return distances
 
 
 def exact_decode(codes: ArrayLike, words: ArrayLike) -> Ids:
@@ -143,7 +145,7 @@ def bit_costs(scores: ArrayLike) -> list[int]:
 
 
 def soft_decode(codes: ArrayLike, scores: ArrayLike) -> Ids:
-    """Return argmax over codes c in +-1 of z.c for each row of scores (n, k), ties to the lowest id.
+    """Return argmax z.c over codes c in +-1 for each row z of scores (n, k), ties to the lowest.
 
     As the least sum of |z| over the bits in which c and sign(z) differ; sign(0) = +1.
     """

@@ -29,12 +29,16 @@ ARROWS = {
     "bench": {*LIBRARY, "engines", "console"},
     "freeze": {*LIBRARY, "engines", "console"},
     "reference": set(),
+    # Codes of classes and items: the core's Python face, as light as an engine.
+    "codes": {*LIBRARY, "console"},
+    # Other projects' files.
+    "importers": {"errors", "checkpoint", "codes"},
     # Papers: torch and nothing of ours but errors.
     "nn": {"errors"},
     # Weights, data and reference models: no exporter, no engine.
     "checkpoint": {"errors", "artifact"},
     "data": {"errors"},
-    "zoo": {*LIBRARY, *TRAINING, "console", "train"},
+    "zoo": {*LIBRARY, *TRAINING, "codes", "console", "train"},
     "train": {*LIBRARY, *TRAINING, "console"},
     # A lowering knows models and files, never engines, zoo or commands.
     "exporters": {*LIBRARY, "nn", "reference"},
@@ -168,7 +172,8 @@ def test_nothing_but_known_libraries_is_imported(module):
 
 def test_what_a_device_loads_never_reaches_torch_a_toolchain_or_an_exporter():
     reached, todo = set(), ["edge_sdk", "edge_sdk.engines", "edge_sdk.inspect", "edge_sdk.selftest",
-                            "edge_sdk.bench", "edge_sdk.freeze"]
+                            "edge_sdk.bench", "edge_sdk.freeze", "edge_sdk.codes",
+                            "edge_sdk.codes.__main__"]
     while todo:
         module = todo.pop()
         reached.add(module)
@@ -189,6 +194,9 @@ def test_what_a_device_loads_never_reaches_torch_a_toolchain_or_an_exporter():
     ("edge_sdk.engines.onnx", "from edge_sdk.nn import matformer"),
     ("edge_sdk.engines.onnx", "from ..export import export"),
     ("edge_sdk.exporters.to_onnx", "from edge_sdk.engines import load"),
+    ("edge_sdk.codes.classes", "from edge_sdk.nn import llc"),
+    ("edge_sdk.codes.classes", "from edge_sdk import reference"),
+    ("edge_sdk.nn.llc", "from edge_sdk.codes import as_words"),
     ("edge_sdk.exporters.to_onnx", "from edge_sdk.zoo.recipes import RECIPES"),
 ])
 def test_an_import_against_an_arrow_is_found(module, source):
@@ -202,6 +210,7 @@ def test_an_import_against_an_arrow_is_found(module, source):
     ("edge_sdk.export", "class A:\n    import torch", 1),
     ("edge_sdk.export", "def f():\n    import torch", 0),
     ("edge_sdk.export", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch", 0),
+    ("edge_sdk.codes.words", "import torch", 1),
     ("edge_sdk.nn.matformer", "import torch", 0),
     ("edge_sdk.nn.matformer", "import onnx", 1),
     ("edge_sdk.exporters.to_onnx", "import torch\nimport onnx", 1),

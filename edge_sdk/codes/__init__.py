@@ -6,7 +6,8 @@ nearest of many stored items. Both are one `.llc` file, memory-mapped.
 """
 
 from edge_sdk.codes.classes import CodeIndex, Nearest, Ordered, calibrate
-from edge_sdk.codes.instances import Hits, InstanceIndex
+from edge_sdk.codes.hits import Hits
+from edge_sdk.codes.instances import InstanceIndex
 from edge_sdk.codes.words import as_words
 
 __all__ = ["CodeIndex", "Hits", "InstanceIndex", "Nearest", "Ordered", "as_words", "calibrate"]

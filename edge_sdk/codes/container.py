@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge_sdk import _native
 from edge_sdk.artifact import publish
-from edge_sdk.errors import FormatError
+from edge_sdk.errors import FormatError, ShapeError
 
 CLASSES, INSTANCES = 1, 2
 Bytes = NDArray[np.uint8]
@@ -45,15 +46,15 @@ def json_section(tag: str, value: Any) -> Section:
 
 def pack(kind: int, bits: int, n: int, sections: list[Section]) -> Bytes:
     """Return a whole file in memory, 64-byte aligned as a mapped one would be."""
-    table, joined = [], []
+    entries, joined = [], []
     for part in sections:
         data = np.concatenate([np.asarray(piece) for piece in part.pieces] or
                               [np.empty(0, np.uint8)])
         digest = _native.Digest()
         digest.add(data)
-        table.append((part.tag, part.width, part.size, digest.value()))
+        entries.append((part.tag, part.width, part.size, digest.value()))
         joined.append(data)
-    head, offsets, size = _native.write_head(kind, bits, n, table)
+    head, offsets, size = _native.write_head(kind, bits, n, entries)
     room = np.zeros(size + 64, np.uint8)
     start = -room.ctypes.data % 64
     file = room[start : start + size]
@@ -61,6 +62,39 @@ def pack(kind: int, bits: int, n: int, sections: list[Section]) -> Bytes:
     for offset, data in zip(offsets, joined, strict=True):
         file[offset : offset + data.size] = data
     return file
+
+
+class Entry(NamedTuple):
+    """A section as an opened file's table has it."""
+
+    tag: str
+    width: int
+    offset: int
+    size: int
+    digest: int
+
+
+def table(data: Bytes) -> list[Entry]:
+    """Return the table of sections of a file that the core has opened."""
+    count = int(data[20:24].view("<u4")[0])
+    rows = struct.iter_unpack("<4sIQQQ", data[64 : 64 + 32 * count].tobytes())
+    return [Entry(tag.decode("latin-1"), *numbers) for tag, *numbers in rows]
+
+
+def as_bytes(data: Any) -> Bytes:
+    """Return a file's bytes as an array, which is not a copy unless they are scattered.
+
+    Raises:
+        ShapeError: Not bytes, nor an array (size,) of uint8.
+    """
+    if isinstance(data, bytes | bytearray | memoryview):
+        return np.frombuffer(data, np.uint8)
+    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 1:
+        got = f"{data.dtype} {list(data.shape)}" if isinstance(data, np.ndarray) else \
+            type(data).__name__
+        raise ShapeError("a file's bytes, uint8 (size,)", got, where="`data`",
+                         hint="`open` takes a path")
+    return np.ascontiguousarray(data)
 
 
 def stream(path: str | os.PathLike[str], kind: int, bits: int, n: int,
@@ -76,7 +110,7 @@ def stream(path: str | os.PathLike[str], kind: int, bits: int, n: int,
     head, offsets, _ = _native.write_head(kind, bits, n, blank)
 
     with publish(target) as (temporary,), temporary.open("wb") as file:
-        table = []
+        entries = []
         file.write(bytes(len(head)))
         for part, offset in zip(sections, offsets, strict=True):
             file.write(bytes(offset - file.tell()))
@@ -88,9 +122,9 @@ def stream(path: str | os.PathLike[str], kind: int, bits: int, n: int,
                 raise FormatError(f"{part.size} bytes of section {part.tag}",
                                   str(file.tell() - offset), where=str(target),
                                   hint="say how many items come, or let them be counted")
-            table.append((part.tag, part.width, part.size, digest.value()))
+            entries.append((part.tag, part.width, part.size, digest.value()))
         file.seek(0)
-        file.write(_native.write_head(kind, bits, n, table)[0])
+        file.write(_native.write_head(kind, bits, n, entries)[0])
 
 
 def read(path: str | os.PathLike[str]) -> Bytes:

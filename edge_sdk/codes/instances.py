@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,27 +13,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_sdk import _native
 from edge_sdk.codes import container
-from edge_sdk.codes.words import Coding, Words, as_array, as_words, check_bits, tell_coding
+from edge_sdk.codes.hits import Hits
+from edge_sdk.codes.words import (
+    WIDE,
+    Coding,
+    Words,
+    as_array,
+    as_words,
+    check_bits,
+    tell_coding,
+)
 from edge_sdk.errors import CodeError, FormatError, ShapeError
 
-WIDE = (128, 256)
 LARGEST_K = 1 << 20  # what the core sorts at once
 Ids = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Hits:
-    """What a search found, nearest first.
-
-    Attributes:
-        ids: (n_queries, k) int64 item numbers, or uint64 own ids if the index has them.
-        distances: (n_queries, k) int32 differing bits.
-        scores: (n_queries, k) float32 inner products if hits were re-ranked, else None.
-    """
-
-    ids: NDArray[Any]
-    distances: NDArray[np.int32]
-    scores: NDArray[np.float32] | None = None
 
 
 class InstanceIndex(_native.Llc):
@@ -46,6 +39,7 @@ class InstanceIndex(_native.Llc):
             FormatError: Not an .llc file of instance codes, or damaged.
             VersionError: Written by a newer version.
         """
+        data = container.as_bytes(data)
         super().__init__(data, verify)
         if self.kind != container.INSTANCES:
             raise FormatError("instance codes", "class codes", where="the .llc file",
@@ -79,7 +73,7 @@ class InstanceIndex(_native.Llc):
             ShapeError: Another number of ids than of codes.
         """
         words, bits = as_words(codes, bits, coding=coding)
-        parts = [container.section("CODE", _stored(words, bits))]
+        parts = [_code_section(len(words), bits, [words])]
         if ids is not None:
             parts.append(container.section("ITID", _own_ids(ids, len(words))))
         data = container.pack(container.INSTANCES, bits, len(words), parts)
@@ -102,10 +96,7 @@ class InstanceIndex(_native.Llc):
             OutputError: No such folder, or no room.
         """
         check_bits(bits, WIDE)
-        width = bits // 8 if bits > 64 else 4 if bits <= 32 else 8
-        pieces = (_stored(words, bits).reshape(-1).view(np.uint8)
-                  for words in _words_of(chunks, bits, coding))
-        parts = [container.Section("CODE", width, n * width, pieces)]
+        parts = [_code_section(n, bits, _words_of(chunks, bits, coding))]
         if ids is not None:
             own = (_own_ids(chunk, None).view(np.uint8) for chunk in ids)
             parts.append(container.Section("ITID", 8, n * 8, own))
@@ -165,7 +156,7 @@ class InstanceIndex(_native.Llc):
         edges = [n * i // threads for i in range(threads + 1)]
         with ThreadPoolExecutor(threads) as pool:
             found = list(pool.map(lambda part: self.scan(words, k, *part),
-                                  zip(edges[:-1], edges[1:], strict=True)))
+                                  pairwise(edges)))
         ids = np.concatenate([part[0] for part in found], axis=1)
         distances = np.concatenate([part[1] for part in found], axis=1)
         # Slices come in the order of ids, so a stable sort keeps ties by id.
@@ -186,7 +177,7 @@ class InstanceIndex(_native.Llc):
         if bits != self.bits:
             raise ShapeError(f"queries of {self.bits} bits", str(bits), where="`queries`",
                              hint="this index has another width")
-        return words.reshape(len(words), -1)
+        return words.reshape(len(words), max(1, self.bits // 64))
 
 
 def _words_of(chunks: Iterable[Any], bits: int, coding: Coding) -> Iterator[Words]:
@@ -197,8 +188,11 @@ def _words_of(chunks: Iterable[Any], bits: int, coding: Coding) -> Iterator[Word
         yield as_words(chunk, bits, coding=coding)[0]
 
 
-def _stored(words: Words, bits: int) -> NDArray[Any]:
-    return np.ascontiguousarray(words, "<u4" if bits <= 32 else "<u8")
+def _code_section(n: int, bits: int, pieces: Iterable[Words]) -> container.Section:
+    width = bits // 8 if bits > 64 else 4 if bits <= 32 else 8
+    stored = "<u4" if bits <= 32 else "<u8"
+    return container.Section("CODE", width, n * width, (
+        np.ascontiguousarray(words, stored).reshape(-1).view(np.uint8) for words in pieces))
 
 
 def _own_ids(ids: ArrayLike, n: int | None) -> NDArray[np.uint64]:

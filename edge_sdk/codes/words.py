@@ -13,6 +13,7 @@ from edge_sdk.errors import CodeError, ShapeError
 Words = NDArray[np.uint64]
 Coding = Literal["auto", "sign", "01", "packed"]
 MAX_WORD_BITS = 64
+WIDE = (128, 256)  # of instance codes
 
 
 def as_words(codes: Any, bits: int | None = None, *, coding: Coding = "auto") -> tuple[Words, int]:
@@ -118,6 +119,8 @@ def _from_integers(array: NDArray[Any], bits: int | None) -> tuple[Words, int]:
     if bits is None:
         raise ShapeError("`bits` beside packed integers", "none", where="`bits`",
                          hint="say how many bits a code has: bits=20")
+    if array.size == 0 and bits in WIDE:
+        return np.empty((0, bits // MAX_WORD_BITS), np.uint64), bits
     check_bits(bits)
     if array.size == 0:
         return np.empty(0, np.uint64), bits
@@ -153,13 +156,13 @@ def _to_bits(table: NDArray[Any], coding: Coding) -> NDArray[np.uint8]:
         if strange.size:
             raise CodeError("zeros and ones", str(strange[0]), where="`codes`",
                             hint="pass coding='sign' for real values")
-        return (table != 0).astype(np.uint8)
-    return (table >= 0).astype(np.uint8)
+        return np.asarray(table != 0, np.uint8)
+    return np.asarray(table >= 0, np.uint8)
 
 
 def _pack(bits: NDArray[np.uint8]) -> Words:
     n, width = bits.shape
-    check_bits(width, (128, 256))
+    check_bits(width, WIDE)
     packed = np.packbits(bits, axis=1, bitorder="little")
     n_words = (width + 63) // 64
     rows = np.zeros((n, n_words * 8), np.uint8)
