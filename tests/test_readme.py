@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*/elastic.json"))
+CODES = sorted((ROOT / "benchmarks" / "results").glob("*/codes.json"))
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +24,21 @@ def test_the_readmes_table_is_the_one_made_from_the_committed_results(readme):
     written = readme.partition(BEGIN)[2].partition(END)[0].strip()
     made = [block(json.loads(path.read_text())) for path in RESULTS]
     assert written in made
+
+
+@pytest.mark.skipif(not CODES, reason="codes were measured on no device yet")
+def test_the_readmes_words_on_codes_are_made_from_the_committed_results(readme):
+    from benchmarks.readme_codes import BEGIN, END, block
+
+    written = readme.partition(BEGIN)[2].partition(END)[0].strip()
+    made = [block(json.loads(path.read_text())) for path in CODES]
+    assert written in made
+
+
+@pytest.mark.parametrize("path", CODES, ids=lambda path: path.parent.name)
+def test_committed_results_on_codes_name_the_command_of_each_part(path):
+    for name, part in json.loads(path.read_text())["parts"].items():
+        assert part["command"].startswith(f"python -m benchmarks.codes --only {name}")
 
 
 def test_every_file_that_the_readme_links_exists(readme):
