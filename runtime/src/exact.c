@@ -45,7 +45,7 @@ edge_status edge_exact_build(const uint64_t *codes, uint32_t n, uint32_t bits, i
         status = edge_cuckoo_build(codes, n, bits, keep_lowest, section + HEAD, written, workspace,
                                    twins);
     }
-    *written += HEAD;
+    if (status == EDGE_OK) *written += HEAD;
     return status;
 }
 

@@ -314,7 +314,7 @@ static uint32_t id_in(const geometry *g, const uint8_t *slots, uint32_t slot, ui
     if (g->field_bits == 64) {
         value = edge_load64(slots + (size_t)slot * 8);
         /* In the first and last quotient, where the difference could wrap, there is nobody. */
-        if (base - 1 >= UINT64_MAX - g->n) return EDGE_NONE;
+        if (g->bits == 64 && base - 1 >= UINT64_MAX - g->n) return EDGE_NONE;
     } else {
         value = edge_read_bits(slots, (uint64_t)slot * g->field_bits, g->field_bits, g->field_mask);
     }
