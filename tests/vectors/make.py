@@ -109,11 +109,14 @@ def books() -> Iterator[tuple[str, int, list[int], list[int]]]:
     yield "tie_of_all", 64, [1 << i for i in (63, 0, 31, 32)], [0, ONES]
     yield "twins", 8, [5, 9, 5, 9, 5], [5, 9, 4, 13]
     yield "twins_of_zero", 64, [0, 0], [0, ONES]
+    yield "twins_side_by_side", 3, [6, 1, 7, 0, 2, 5, 6, 3, 1, 6], list(range(8))
     yield "all_words", 3, [6, 1, 7, 0, 2, 5, 4, 3], list(range(8))
     yield "largest_word", 64, [ONES, ONES - 1, 0], [ONES, ONES - 1, ONES >> 1, 1]
     yield "bit_63", 64, [1, 1 << 63, 1 << 63 | 1], [1, 1 << 63, 1 << 63 | 1, 0]
     yield "bit_31", 32, [1, 1 << 31, 1 << 31 | 1], [1, 1 << 31, 1 << 31 | 1, 0]
     yield "opposites", 16, [0, 0xFFFF], [0x00FF, 0xFF00, 0x01FF, 0x007F]
+    # Once lost: its mixed word is 0, a quotient that only at 64 bits must be empty.
+    yield "first_quotient_of_63_bits", 63, [0x1E3779B97F4A7C15, 5], [0x1E3779B97F4A7C15, 5, 4]
     for bits in WIDTHS:
         for n in {2: (2,), 20: (3, 150), 32: (150,), 64: (150,)}.get(min(bits, 64), (17,)):
             codes = random.codes(bits, n)
