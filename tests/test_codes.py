@@ -184,7 +184,7 @@ def test_unbounded_ord_and_the_soft_scan_are_the_argmax(isa, bits, n):
 
 
 @pytest.mark.parametrize("multi", [False, True])
-@pytest.mark.parametrize(("bits", "n"), [(13, 5000), (20, 6000), (32, 40_000), (64, 40_000)])
+@pytest.mark.parametrize(("bits", "n"), [(13, 5000), (20, 6000), (32, 20_000), (64, 20_000)])
 def test_unbounded_ord_of_many_classes_is_the_soft_scan_to_the_last_tie(isa, bits, n, multi):
     rng = np.random.default_rng(bits)
     codes = random_words(rng, bits, n)  # equal ones among them
@@ -197,7 +197,7 @@ def test_unbounded_ord_of_many_classes_is_the_soft_scan_to_the_last_tie(isa, bit
     assert np.array_equal(ordered.ids, soft.ids)
     assert np.array_equal(ordered.penalties, soft.penalties)
     assert {1, 3} >= set(ordered.met.tolist())
-    some = rng.permutation(len(scores))[:5]
+    some = rng.permutation(len(scores))[:2]
     assert np.array_equal(soft.ids[some], reference.soft_decode(codes, scores[some]))
 
 

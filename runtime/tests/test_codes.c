@@ -325,7 +325,7 @@ static void twins_are_named(uint32_t n, uint32_t bits) {
     free(workspace);
 }
 
-static void words_vectors(const char *name,
+static void words_vectors(const char *name, unsigned with,
                           void (*body)(const edge_llc *file, size_t n, char **columns)) {
     FILE *cases = vectors(name);
     char *columns[5];
@@ -334,7 +334,7 @@ static void words_vectors(const char *name,
         const uint32_t n = (uint32_t)read_words(columns[2], 1, codes);
         const size_t n_words = read_words(columns[3], 1, words);
         size_t size;
-        uint8_t *bytes = class_file(codes, n, bits, WITH_ALL, &size);
+        uint8_t *bytes = class_file(codes, n, bits, with, &size);
         edge_llc file;
         EXPECT(EDGE_OK, edge_llc_open(bytes, size, 0, &file));
         CHECK(file.n == n && file.bits == bits && file.kind == EDGE_KIND_CLASSES);
@@ -580,6 +580,45 @@ static void many_classes_agree_with_plain_loops(void) {
         free(plain_bytes);
         free(bytes);
     }
+}
+
+/* More than half of all words, and more classes than two bytes number. */
+static void classes_side_by_side_are_all_told_apart(void) {
+    enum { BITS = 17, N = 70000, ALL = 1 << BITS };
+    static uint64_t book[N], all[ALL];
+    static uint32_t owner[ALL], ids[ALL], others[ALL];
+    current = "side by side";
+    memset(owner, 0xff, sizeof owner);
+    for (uint32_t i = 0; i < N; i++) {
+        book[i] = (uint64_t)i * 40503u & (ALL - 1); /* odd: no two are equal */
+        owner[book[i]] = i;
+    }
+    for (uint32_t i = 0; i < ALL; i++) all[i] = i;
+    for (int table = 0; table < 2; table++) {
+        const unsigned with = WITH_EXACT | WITH_CODES | (table ? WITH_NEAREST : 0);
+        size_t size;
+        edge_llc file;
+        uint8_t *bytes = class_file(book, N, BITS, with, &size);
+        EXPECT(EDGE_OK, edge_llc_open(bytes, size, 0, &file));
+        EXPECT(EDGE_OK, edge_ed_decode(&file, all, ALL, ids));
+        CHECK(memcmp(ids, owner, sizeof ids) == 0);
+        CHECK(edge_mhd_choose(&file) == (table ? EDGE_MHD_TABLE : EDGE_MHD_BALL));
+        EXPECT(EDGE_OK, edge_mhd_decode(&file, all, 1000, EDGE_MHD_AUTO, ids));
+        EXPECT(EDGE_OK, edge_mhd_decode(&file, all, 1000, EDGE_MHD_SCAN, others));
+        CHECK(memcmp(ids, others, 1000 * sizeof *ids) == 0);
+        free(bytes);
+    }
+    /* One more class, with the code of another. */
+    book[N - 1] = book[5];
+    const size_t size = edge_exact_size(N, BITS), scratch = edge_exact_workspace_size(N);
+    void *section = room(size), *workspace = room(scratch);
+    size_t written = 0;
+    uint32_t twins[2] = {0, 0};
+    EXPECT(EDGE_ERR_DUPLICATE, edge_exact_build(book, N, BITS, 0, (uint8_t *)section, size,
+                                                &written, workspace, scratch, twins));
+    CHECK((twins[0] == 5 && twins[1] == N - 1) || (twins[0] == N - 1 && twins[1] == 5));
+    free(section);
+    free(workspace);
 }
 
 /* ---- buffers and arguments ---------------------------------------------------------- */
@@ -926,6 +965,25 @@ static edge_status open_with_section(uint32_t tag, size_t data_size) {
     return status;
 }
 
+static void items_keep_their_own_ids(void) {
+    static const uint64_t own[FEW] = {7, UINT64_MAX, (uint64_t)1 << 63};
+    edge_llc file;
+    current = "own ids";
+    for (size_t n_ids = FEW - 1; n_ids <= FEW; n_ids++) {
+        uint8_t *ids = (uint8_t *)room(n_ids * 8), *bytes;
+        size_t size;
+        writer w;
+        w.n = 0;
+        memcpy(ids, own, n_ids * 8);
+        put_codes(&w, few, FEW, FEW_BITS);
+        put(&w, EDGE_TAG_IDS, 8, ids, n_ids * 8);
+        bytes = finish(&w, EDGE_KIND_INSTANCES, FEW_BITS, FEW, &size);
+        EXPECT(n_ids == FEW ? EDGE_OK : EDGE_ERR_FORMAT, edge_llc_open(bytes, size, 0, &file));
+        if (n_ids == FEW) CHECK(memcmp(file.ids, own, sizeof own) == 0);
+        free(bytes);
+    }
+}
+
 static void newer_files_are_told_from_damaged_ones(void) {
     size_t size;
     edge_llc file;
@@ -1083,17 +1141,20 @@ int main(int n_arguments, char **arguments) {
     folder = n_arguments > 1 ? arguments[1] : NULL;
     CHECK(edge_isa_count() >= 1);
     digests_are_xxh64();
-    words_vectors("codes_ed.txt", ed_case);
-    words_vectors("codes_mhd.txt", mhd_case);
+    words_vectors("codes_ed.txt", WITH_EXACT, ed_case);
+    words_vectors("codes_ed.txt", WITH_ALL, ed_case);
+    words_vectors("codes_mhd.txt", WITH_ALL, mhd_case);
     ord_vectors();
     search_vectors();
     many_classes_agree_with_plain_loops();
+    classes_side_by_side_are_all_told_apart();
     buffers_one_byte_too_small_are_refused();
     nulls_and_counts_out_of_range_are_refused();
     words_beyond_the_width_are_refused();
     scores_that_are_not_finite_are_refused();
     calibration_is_applied_before_signs_are_taken();
     decoders_whose_sections_are_absent_say_so();
+    items_keep_their_own_ids();
     newer_files_are_told_from_damaged_ones();
     for (int i = 0; i < 2; i++) {
         every_truncation_and_every_flipped_bit_is_refused(&books[i]);
