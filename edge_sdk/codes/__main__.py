@@ -450,8 +450,10 @@ def dash(value: Any) -> str:
 
 def a_code(description: dict[str, Any]) -> str:
     """Return the bytes a code as text, nothing for no codes."""
-    what = "class" if description["kind"] == "classes" else "item"
-    return f"  {description['bytes'] / description['n']:.1f} B a {what}" if description["n"] else ""
+    if not description["n"]:
+        return ""
+    what = "a class" if description["kind"] == "classes" else "an item"
+    return f"  {description['bytes'] / description['n']:.1f} B {what}"
 
 
 def text_of_sections(description: dict[str, Any]) -> str:

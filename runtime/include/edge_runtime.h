@@ -141,7 +141,7 @@ typedef struct edge_llc {
     uint32_t filter_bits;   /* `filter` has 2^filter_bits bits */
     const uint8_t *exact_table; /* the inside of `exact`: see exact.h */
     uint64_t exact_seed, exact_seed_buckets, exact_inverse;
-    uint32_t exact_variant, exact_buckets, exact_field_bits, exact_id_bits;
+    uint32_t exact_variant, exact_buckets, exact_slots, exact_field_bits, exact_id_bits;
 } edge_llc;
 
 #define EDGE_LLC_UNVERIFIED 1u /* flag: do not read the sections to check their digests */

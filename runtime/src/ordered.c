@@ -138,7 +138,10 @@ static void fall_back(const edge_llc *file, const edge_query *q, edge_fallback f
         edge_mhd_decode(file, &q->word, 1, EDGE_MHD_AUTO, &answer->id);
         if (answer->id == EDGE_NONE) return;
         answer->met = EDGE_MET_MHD;
-        if (file->codes) answer->penalty = (double)edge_cost_of(q, edge_code_at(file, answer->id)) * q->unit;
+        if (file->codes) {
+            const uint64_t cost = edge_cost_of(q, edge_code_at(file, answer->id));
+            answer->penalty = (double)cost * q->unit;
+        }
     }
 }
 
