@@ -44,7 +44,8 @@ def build(
     duplicates: str = typer.Option("error", help="Equal codes: error, or lowest id."),
     prefixes: str = typer.Option("", help="Shorter lengths the codes were trained for: 16,20."),
     decoders: str = typer.Option("ed,mhd,ord", help="What to build for; each costs memory."),
-    multi: bool = typer.Option(False, "--multi", help="Add multi-index hashing for MHD."),
+    multi: bool = typer.Option(False, "--multi", 
+        help="Hash parts of the codes also where it hardly pays."),
     instances: bool = typer.Option(False, "--instances", help="Items to search, not classes."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
@@ -66,7 +67,7 @@ def build(
         else:
             names = read_lines(labels) if labels else None
             index = CodeIndex.build(
-                array, bits=bits or None, coding=how, labels=names, multi=multi,
+                array, bits=bits or None, coding=how, labels=names, multi=multi or None,
                 decoders=cast(tuple[Decoder, ...], chosen),
                 duplicates="lowest" if duplicates == "lowest" else "error", prefixes=trained,
                 provenance={"codes": codes.name, "dtype": str(array.dtype),

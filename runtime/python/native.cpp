@@ -45,6 +45,13 @@ void check(edge_status status) {
     throw nb::python_error();
 }
 
+// Of the first four characters; shorter ones are filled up with zeros.
+uint32_t tag_of(std::string tag) {
+    tag.resize(4, '\0');
+    const auto at = [&](size_t i) { return static_cast<uint8_t>(tag[i]); };
+    return EDGE_TAG(at(0), at(1), at(2), at(3));
+}
+
 template <typename T>
 struct Buffer {
     explicit Buffer(size_t size) : data(new T[size ? size : 1]) {}
@@ -188,9 +195,7 @@ class Llc {
     std::optional<std::tuple<uint64_t, uint64_t, uint32_t>> section(const std::string &tag) const {
         for (uint32_t i = 0; i < file_.n_sections; i++) {
             const edge_section &one = file_.sections[i];
-            if (tag.size() == 4 && EDGE_TAG(static_cast<uint8_t>(tag[0]), static_cast<uint8_t>(tag[1]),
-                                            static_cast<uint8_t>(tag[2]),
-                                            static_cast<uint8_t>(tag[3])) == one.tag)
+            if (tag.size() == 4 && tag_of(tag) == one.tag)
                 return std::make_tuple(one.offset, one.size, one.width);
         }
         return std::nullopt;
@@ -262,10 +267,8 @@ std::tuple<nb::bytes, std::vector<uint64_t>, uint64_t> write_head(
     int kind, uint32_t bits, uint64_t n, const std::vector<Section> &sections) {
     std::vector<edge_section> table;
     for (const auto &[tag, width, size, digest] : sections) {
-        const std::string four = tag + std::string(4, '\0');
         edge_section one = {};
-        one.tag = EDGE_TAG(static_cast<uint8_t>(four[0]), static_cast<uint8_t>(four[1]),
-                           static_cast<uint8_t>(four[2]), static_cast<uint8_t>(four[3]));
+        one.tag = tag_of(tag);
         one.width = width;
         one.size = size;
         one.digest = digest;

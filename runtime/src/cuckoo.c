@@ -248,7 +248,9 @@ static uint64_t find_in(const geometry *g, const uint8_t *table, uint64_t mixed,
     const uint64_t wanted = (mixed & g->remainder_mask) << 1 | place;
     uint32_t slot = SLOTS;
     for (uint32_t i = SLOTS; i-- > 0;)
-        if (edge_read_bits(bucket, i * g->field_bits, g->field_bits, g->field_mask) == wanted) slot = i;
+        if (edge_read_bits(bucket, (uint64_t)i * g->field_bits, g->field_bits, g->field_mask) ==
+            wanted)
+            slot = i;
     const uint32_t at = SLOTS * g->field_bits + slot % SLOTS * g->id_bits;
     const uint64_t id = edge_read_bits(bucket, at, g->id_bits, g->id_mask);
     return slot == SLOTS ? UINT64_MAX : id;

@@ -63,7 +63,8 @@ static inline void edge_ranking_start(edge_ranking *r, const uint64_t *weights, 
 
 static inline void edge_rank_next(edge_ranking *r) {
     uint32_t least = r->n_ranked;
-    for (uint32_t i = least + 1; i < r->n_bits; i++) least = r->keys[i] < r->keys[least] ? i : least;
+    for (uint32_t i = least + 1; i < r->n_bits; i++)
+        least = r->keys[i] < r->keys[least] ? i : least;
     const uint64_t key = r->keys[least];
     r->keys[least] = r->keys[r->n_ranked];
     r->keys[r->n_ranked++] = key;
