@@ -129,21 +129,30 @@ def _ed_rows(n: int, bits: int, scale: Scale) -> Iterator[Row]:
 
 
 def ed_single(scale: Scale) -> list[Row]:
-    """Return exact decode of one integer, `index.get(word)`, beside `mapping[word]`."""
+    """Return exact decode of one integer, `index.get(word)`, beside `mapping[word]`.
+
+    The table is cold. The words are integers other than the dict's own keys; they
+    lie in memory in the order they are asked for, as words just computed would be
+    at hand, or all over it, so that each costs a miss of its own for both peers.
+    """
     made = []
-    for n, bits, at_least in ((1000, 20, None), (1_000_000, 64, 3.0)):
+    for n, bits, scattered, at_least in ((1000, 20, False, None), (1_000_000, 64, False, 3.0),
+                                         (1_000_000, 64, True, None)):
         size = scale.n(n)
         codes = distinct_words(size, bits)
         index = CodeIndex.build(codes, bits=bits, decoders=("ed",))
         mapping = {word: i for i, word in enumerate(codes.tolist())}
-        # Integers other than the dict's own keys, in an order in which they do not lie in memory.
-        others = codes.tolist()
         order = np.random.default_rng(3).permutation(size)
+        if scattered:
+            others = codes.tolist()
+        else:
+            others, order = codes[order].tolist(), np.arange(size)
         calls = min(20_000, size)
         chunks = [[others[i] for i in order[at : at + calls]]
                   for at in range(0, size - calls + 1, calls)]
         assert all(index.get(word) == mapping[word] for word in chunks[0])
-        made.append(beside(f"ED {count(size)} x {bits}, one int a call",
+        words = ", words all over the memory" if scattered else ""
+        made.append(beside(f"ED {count(size)} x {bits}, one int a call{words}",
                            fresh(_getter(index), chunks),
                            fresh(_looker(mapping), chunks, ahead=True), peer_name="dict",
                            unit="ns a call", units=1e9 / calls, rounds=scale.rounds(50), n=size,

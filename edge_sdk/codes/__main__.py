@@ -44,7 +44,7 @@ def build(
     duplicates: str = typer.Option("error", help="Equal codes: error, or lowest id."),
     prefixes: str = typer.Option("", help="Shorter lengths the codes were trained for: 16,20."),
     decoders: str = typer.Option("ed,mhd,ord", help="What to build for; each costs memory."),
-    multi: bool = typer.Option(False, "--multi", 
+    multi: bool = typer.Option(False, "--multi",
         help="Hash parts of the codes also where it hardly pays."),
     instances: bool = typer.Option(False, "--instances", help="Items to search, not classes."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
