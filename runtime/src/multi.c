@@ -11,12 +11,8 @@
 
 enum { HEAD = 8, MAX_PARTS = 8, MIN_PART_BITS = 8, MAX_PART_BITS = 20 };
 
-static uint64_t group_words(const edge_parts *p) {
-    return ((uint64_t)1 << p->part_bits) + 1 + p->n;
-}
-
 static uint64_t section_size(const edge_parts *p) {
-    return HEAD + (uint64_t)p->n_parts * group_words(p) * sizeof(uint32_t);
+    return HEAD + (uint64_t)p->n_parts * edge_parts_group_words(p) * sizeof(uint32_t);
 }
 
 /* Parts of about log2(n) bits: a group then holds about one code. */
@@ -43,15 +39,6 @@ size_t edge_multi_size(uint32_t n, uint32_t bits) {
     return (size_t)section_size(&p);
 }
 
-uint32_t edge_part_of(const edge_parts *p, uint64_t word, uint32_t part) {
-    return (uint32_t)(word >> (part * p->part_bits) & edge_mask(p->part_bits));
-}
-
-uint32_t edge_part_length(const edge_parts *p, uint32_t part) {
-    const uint32_t left = p->bits - part * p->part_bits;
-    return left < p->part_bits ? left : p->part_bits;
-}
-
 edge_status edge_multi_build(const uint64_t *codes, uint32_t n, uint32_t bits, uint8_t *section,
                              size_t capacity) {
     if (!codes || !section || !in_range(n, bits) || !edge_aligned(section, 4))
@@ -65,7 +52,7 @@ edge_status edge_multi_build(const uint64_t *codes, uint32_t n, uint32_t bits, u
     edge_store32(section + 4, p.part_bits);
     for (uint32_t part = 0; part < p.n_parts; part++) {
         uint32_t *offsets =
-            (uint32_t *)(void *)(section + HEAD) + (size_t)part * (size_t)group_words(&p);
+            (uint32_t *)(void *)(section + HEAD) + (size_t)part * (size_t)edge_parts_group_words(&p);
         uint32_t *ids = offsets + n_values + 1;
         /* Counting sort: counts, their running sum as ends, filled from the back. */
         for (uint32_t id = 0; id < n; id++) offsets[edge_part_of(&p, codes[id], part)]++;
@@ -88,7 +75,7 @@ int edge_multi_parse(const uint8_t *section, uint64_t size, const edge_llc *file
         return 0;
     /* Offsets that rise from 0 to n keep every group inside; ids are checked where used. */
     for (uint32_t part = 0; part < p.n_parts; part++) {
-        const uint8_t *offsets = section + HEAD + part * group_words(&p) * sizeof(uint32_t);
+        const uint8_t *offsets = section + HEAD + part * edge_parts_group_words(&p) * sizeof(uint32_t);
         const uint64_t n_values = (uint64_t)1 << p.part_bits;
         uint32_t last = 0;
         for (uint64_t value = 0; value <= n_values; value++) {
@@ -107,19 +94,6 @@ void edge_parts_of(const edge_llc *file, edge_parts *p) {
     p->bits = file->bits;
     p->n = (uint32_t)file->n;
     p->groups = file->multi + HEAD;
-}
-
-void edge_parts_prefetch(const edge_parts *p, uint32_t part, uint32_t value) {
-    EDGE_PREFETCH(p->groups + part * group_words(p) * sizeof(uint32_t) + (size_t)value * 4);
-}
-
-const uint8_t *edge_parts_group(const edge_parts *p, uint32_t part, uint32_t value,
-                                uint32_t *count) {
-    const uint8_t *offsets = p->groups + part * group_words(p) * sizeof(uint32_t);
-    const uint8_t *ids = offsets + (((uint64_t)1 << p->part_bits) + 1) * sizeof(uint32_t);
-    const uint32_t begin = edge_load32(offsets + (size_t)value * 4);
-    *count = edge_load32(offsets + (size_t)value * 4 + 4) - begin;
-    return ids + (size_t)begin * 4;
 }
 
 /* Compare the codes whose part has this value. */
