@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3; do \
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: export test lint bench clean
+.PHONY: export test emulated lint bench clean
 
 export: $(READY)
 	$(VENV)/bin/python -m edge_sdk.export --granularity M --model matvit-digits
@@ -15,6 +15,11 @@ test: $(READY)
 	cmake --build build/runtime
 	ctest --test-dir build/runtime --output-on-failure
 	$(VENV)/bin/python -m pytest
+
+# The core for other processors: needs the cross compilers and QEMU that .ci/run installs.
+emulated:
+	$(PYTHON) runtime/tools/check_core.py
+	runtime/tools/emulated.sh
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
