@@ -32,7 +32,7 @@ from edge_sdk.zoo.llc_training import (
 
 RETRIEVED = 1000
 RADII = (0, 1, 2)
-SCORED = ("llc20-s0", "llc20-s1", "nested-s0", "llc30-s0", "ood-llc20-s0")
+SCORED = ("llc20-s0", "llc20-s1", "svd20-s0", "svd20-s1", "random20-s0", "random20-s1", "llc30-s0")
 """Runs whose bit scores `evaluate --scores` keeps."""
 
 Floats = NDArray[np.floating[Any]]
@@ -262,7 +262,7 @@ def measure_run(
         run: One of the finished runs.
         data: All of Omniglot.
         runs: Folder of the weights.
-        scores_folder: Keeps scores, labels and words of the runs in `SCORED` as .npz.
+        scores_folder: Keeps scores, labels and codes of the runs in `SCORED` as .npz.
     """
     model = load_run(run, data, runs)
     known = restricted(data, run.held_out)
@@ -287,7 +287,7 @@ def measure_run(
     if scores_folder is not None and run.name in SCORED:
         scores_folder.mkdir(parents=True, exist_ok=True)
         np.savez(scores_folder / f"{run.name}.npz", scores=answers, labels=known.test_labels,
-                 words=words, bits=run.bits, prefixes=np.array(model.head.prefixes))
+                 codes=words, bits=run.bits, prefixes=np.array(model.head.prefixes))
     return figures
 
 
