@@ -122,9 +122,10 @@ class CodeIndex(_native.Llc):
             duplicates: Two classes with one code are an error; "lowest" lets
                 every decoder answer with the lower id.
             decoders: Each costs memory. "ed": for a million classes 8.5 bytes each at
-                64 bits, 4.7 at 32 (`python -m benchmarks.codes --only memory`). "mhd": the codes (4 or 8 bytes a class), and up to 20
-                bits the table of all words. "ord": what "ed" has, the codes, and
-                2 to 4 bytes for a filter.
+                64 bits, 4.7 at 32 (`python -m benchmarks.codes --only memory`).
+                "mhd": the codes (4 or 8 bytes a class), and up to 20 bits the table
+                of all words. "ord": what "ed" has, the codes, and 2 to 4 bytes for
+                a filter.
             multi: Also hash parts of the codes, which makes MHD of near words and
                 ORD of unreliable ones many times faster, for some 8 to 20 bytes a
                 class. None: where it pays, from 16,384 classes and 21 bits on.
