@@ -328,7 +328,8 @@ static uint32_t obvious_soft(const sample *s, const float *scores, double *penal
     for (uint32_t id = 0; id < s->n; id++) {
         double sum = 0;
         for (uint32_t bit = 0; bit < s->bits; bit++)
-            if ((scores[bit] >= 0) != (s->words[id] >> bit & 1)) sum += scores[bit] < 0 ? -scores[bit] : scores[bit];
+            if ((scores[bit] >= 0) != (s->words[id] >> bit & 1))
+                sum += scores[bit] < 0 ? -scores[bit] : scores[bit];
         if (best == EDGE_NONE || sum < *penalty) {
             best = id;
             *penalty = sum;
