@@ -52,7 +52,8 @@ def test_every_module_that_the_readme_runs_exists(readme):
     modules = set(re.findall(r"python -m ((?:edge_sdk|benchmarks)[\w.]*)", readme))
     assert modules
     for module in modules:
-        assert (ROOT / Path(*module.split("."))).with_suffix(".py").exists(), module
+        path = ROOT / Path(*module.split("."))
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
 
 
 def test_both_commands_of_the_readme_are_targets_of_the_makefile(readme):
