@@ -22,8 +22,8 @@ from edge_sdk.zoo.augment import Affine  # noqa: E402
 from edge_sdk.zoo.recipes import Recipe  # noqa: E402
 
 MEGABYTE = 1_000_000
-SHIPPED = sorted(path.stem for path in zoo.WEIGHTS.glob("*.safetensors"))
-CARDS = sorted(path.stem for path in zoo.CARDS.glob("*.json"))
+SHIPPED = sorted(path.stem for path in zoo.WEIGHTS.glob("matvit-*.safetensors"))
+CARDS = sorted(path.stem for path in zoo.CARDS.glob("matvit-*.json"))
 DIMS = (4, 8, 12)
 
 
