@@ -25,13 +25,17 @@ def block(results: dict[str, Any]) -> str:
     lines = ["| | ours | peer | | ratio | target |", "|---|---|---|---|---|---|"]
     lines += [_row(made) for made in _shown(results)]
     lines += ["", f"Measured on `{results['device']}`, one thread, ours and the peer in turns, "
-              f"medians, by `{results['command']}` (faiss {results['faiss']}, numpy "
+              f"medians, part by part: {_commands(results)} (faiss {results['faiss']}, numpy "
               f"{results['numpy']}). Rows without a target are reported, not claimed. No phone, "
               "Raspberry Pi or other ARM device was measured."]
     study = results["parts"].get("omniglot", {})
     if study.get("codebooks"):
         lines += ["", *_codebooks(study), "", *_curve(results["device"], study)]
     return "\n".join(lines)
+
+
+def _commands(results: dict[str, Any]) -> str:
+    return ", ".join(f"`{part['command']}`" for part in results["parts"].values())
 
 
 def _shown(results: dict[str, Any]) -> Iterator[Row]:

@@ -104,8 +104,6 @@ def test_training_without_the_parent_says_what_to_train_first(tmp_path, data_roo
         llc_training.train_run(run, data.omniglot(data_root), tmp_path)
 
 
-@pytest.mark.skipif(not (zoo.WEIGHTS / "llc-omniglot.safetensors").is_file(),
-                    reason="not shipped yet")
 def test_the_shipped_card_is_of_the_shipped_weights_and_rendered_from_its_json():
     import json
 

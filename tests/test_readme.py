@@ -26,7 +26,6 @@ def test_the_readmes_table_is_the_one_made_from_the_committed_results(readme):
     assert written in made
 
 
-@pytest.mark.skipif(not CODES, reason="codes were measured on no device yet")
 def test_the_readmes_words_on_codes_are_made_from_the_committed_results(readme):
     from benchmarks.readme_codes import BEGIN, END, block
 

@@ -58,8 +58,10 @@ class Ordered:
         ids: (n,) int64, -1 where no class was met.
         penalties: (n,) float64, the sum of |z| of the bits in which class and
             signs differ: 0 for an exact match, infinite for no class.
-        lookups: (n,) uint32, flip patterns tested.
-        met: (n,) uint8: 0 not met, 1 by a look-up, 2 by MHD, 3 by the soft scan.
+        lookups: (n,) uint32, flip patterns tested; a search by parts (`build(multi=)`)
+            counts none.
+        met: (n,) uint8: 0 not met, 1 by a look-up, 2 by MHD, 3 by the soft
+            scan or a search by parts.
     """
 
     ids: Ids

@@ -284,12 +284,12 @@ typedef enum edge_met {
     EDGE_MET_NONE = 0,  /* no class */
     EDGE_MET_ORDER = 1, /* a look-up in the order: the most likely class */
     EDGE_MET_MHD = 2,
-    EDGE_MET_SOFT = 3   /* the scan: the most likely class */
+    EDGE_MET_SOFT = 3   /* the scan, or a search by parts: the most likely class */
 } edge_met;
 
 typedef struct edge_ordered {
     uint32_t id;
-    uint32_t lookups; /* flip patterns tested */
+    uint32_t lookups; /* flip patterns of the whole code tested; a search by parts counts none */
     uint32_t met;     /* edge_met: how the class was found */
     double penalty;   /* sum of |z| of the bits in which class and signs differ */
 } edge_ordered;

@@ -5,7 +5,7 @@
  * Weidling 2007) that stores quotients (Cleary 1984): a word is mixed by a
  * bijection, the upper part of the result names the bucket and is not stored
  * again, the rest is. What is saved pays for the id: some 4.7 bytes a class for a
- * million classes of 32 bits.
+ * million classes of 32 bits (benchmarks/codes.py, memory).
  *
  * After the section's head: seed u64, n_buckets u32, remainder_bits u32, id_bits
  * u32, reserved u32, then the buckets, each of whole bytes: four fields of

@@ -1,8 +1,8 @@
 /*
  * ORD when only the answer counts: flips in levels of their cost, not in order.
  *
- * All flips of a cost in (below, upto] are visited depth first, without a heap,
- * several times faster than in strict order; whoever is met lowers `upto`. Bits
+ * All flips of a cost in (below, upto] are visited depth first, without a heap
+ * to keep; whoever is met lowers `upto`. Bits
  * are taken by rank, so a branch ends at the first that costs too much.
  *
  * Where that runs long, the same by parts (the pigeonhole of multi-index hashing,

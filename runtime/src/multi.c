@@ -52,7 +52,7 @@ edge_status edge_multi_build(const uint64_t *codes, uint32_t n, uint32_t bits, u
     edge_store32(section + 4, p.part_bits);
     for (uint32_t part = 0; part < p.n_parts; part++) {
         uint32_t *offsets =
-            (uint32_t *)(void *)(section + HEAD) + (size_t)part * (size_t)edge_parts_group_words(&p);
+            (uint32_t *)(void *)(section + HEAD) + part * (size_t)edge_parts_group_words(&p);
         uint32_t *ids = offsets + n_values + 1;
         /* Counting sort: counts, their running sum as ends, filled from the back. */
         for (uint32_t id = 0; id < n; id++) offsets[edge_part_of(&p, codes[id], part)]++;
@@ -75,7 +75,8 @@ int edge_multi_parse(const uint8_t *section, uint64_t size, const edge_llc *file
         return 0;
     /* Offsets that rise from 0 to n keep every group inside; ids are checked where used. */
     for (uint32_t part = 0; part < p.n_parts; part++) {
-        const uint8_t *offsets = section + HEAD + part * edge_parts_group_words(&p) * sizeof(uint32_t);
+        const uint8_t *offsets =
+            section + HEAD + part * edge_parts_group_words(&p) * sizeof(uint32_t);
         const uint64_t n_values = (uint64_t)1 << p.part_bits;
         uint32_t last = 0;
         for (uint64_t value = 0; value <= n_values; value++) {

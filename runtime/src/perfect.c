@@ -12,7 +12,8 @@
  *
  * One slot in a hundred stays empty: then one of 65,536 displacements fits, which
  * takes two bytes and not log2(m) bits, and these stay in the cache. Some 8.5
- * bytes a class for a million of 64 bits: 8.08, and two for every five.
+ * bytes a class for a million of 64 bits: 8.08, and two for every five
+ * (benchmarks/codes.py, memory).
  *
  * After the section's head: seed u64, bucket seed u64, n_buckets u32, n_slots u32,
  * field_bits u32, reserved u32, the displacements u16 each, filled up to eight
