@@ -30,7 +30,8 @@ ARROWS = {
     "freeze": {*LIBRARY, "engines", "console"},
     "reference": set(),
     # Codes of classes and items: the core's Python face, as light as an engine.
-    "codes": {*LIBRARY, "console"},
+    "corefile": {"errors", "artifact"},
+    "codes": {*LIBRARY, "corefile", "console"},
     # Other projects' files.
     "importers": {"errors", "checkpoint", "codes"},
     # Papers: torch and nothing of ours but errors.

@@ -293,7 +293,7 @@ def test_wrong_usage_ends_with_2(arguments, folder, index, run_command, monkeypa
 
 @pytest.mark.parametrize(("arguments", "said"), [
     (("inspect", "missing.llc"), "No such file"),
-    (("inspect", "codes.npy"), "an .llc file"),
+    (("inspect", "codes.npy"), "a file of this kind"),
     (("bench", "missing.llc"), "No such file"),
     (("build", "missing.npy", "--out", "y.llc"), "a .npy file, got No such file"),
     (("build", "labels.txt", "--out", "y.llc"), "a .npy file"),

@@ -7,8 +7,8 @@ import struct
 import numpy as np
 import pytest
 
-from edge_sdk import _native
-from edge_sdk.codes import CodeIndex, InstanceIndex, container
+from edge_sdk import _native, corefile
+from edge_sdk.codes import CodeIndex, InstanceIndex
 from edge_sdk.errors import CodeError, FormatError, OutputError, ShapeError, VersionError
 
 ONES = (1 << 64) - 1
@@ -173,7 +173,7 @@ def test_saving_over_the_file_that_is_open_keeps_the_open_one_readable(tmp_path)
 def test_files_begin_with_the_magic_and_sections_are_aligned():
     data = wide()._data
     assert data[:8].tobytes() == b"\x89LLC\r\n\x1a\n"
-    entries = container.table(data)
+    entries = corefile.table(data)
     assert [entry.tag for entry in entries] == ["EXCT", "FILT", "MIHT", "CODE", "CALB", "labl",
                                                 "note"]
     assert all(entry.offset % 64 == 0 for entry in entries)
@@ -222,7 +222,7 @@ def test_every_truncation_is_refused_verified_or_not(make, verify, tmp_path):
 def test_every_flipped_bit_of_head_and_table_is_refused_unverified_too(make, tmp_path):
     index = make()
     data = bytes_of(index, tmp_path)
-    for bit in range(8 * (HEAD + ENTRY * len(container.table(data)))):
+    for bit in range(8 * (HEAD + ENTRY * len(corefile.table(data)))):
         data[bit // 8] ^= 1 << bit % 8
         assert refused(type(index), data, verify=False), bit
         data[bit // 8] ^= 1 << bit % 8
@@ -269,10 +269,10 @@ def test_bytes_of_any_kind_are_opened_and_what_are_none_is_refused():
 
 def with_section(tag, content=b"anything"):
     codes = words(40, 7)
-    parts = [container.section("CODE", codes),
-             container.section("EXCT", _native.build_exact(codes, 40, False)),
-             container.section(tag, np.frombuffer(content, np.uint8))]
-    return codes, container.pack(container.CLASSES, 40, 7, parts)
+    parts = [corefile.section("CODE", codes),
+             corefile.section("EXCT", _native.build_exact(codes, 40, False)),
+             corefile.section(tag, np.frombuffer(content, np.uint8))]
+    return codes, corefile.pack(corefile.CLASSES, 40, 7, parts)
 
 
 @pytest.mark.parametrize("tag", ["xtra", "a\0\0\0", "zzzz", "0000"])
@@ -295,7 +295,7 @@ def test_an_unknown_section_whose_tag_begins_in_uppercase_needs_a_newer_version(
 def test_a_newer_version_is_refused_as_such(make, verify, tmp_path):
     index = make()
     data = bytes_of(index, tmp_path)
-    n_sections = len(container.table(data))
+    n_sections = len(corefile.table(data))
     type(index)(sealed(data, n_sections))  # the seal is the one it has
     data[AT_VERSION] += 1
     assert refused(type(index), data)
@@ -322,10 +322,10 @@ def test_notes_that_are_no_object_are_refused(content):
 @pytest.mark.parametrize("tag", ["EXCT", "FILT", "NEAR", "MIHT", "CALB", "ITID", "CODE"])
 @pytest.mark.parametrize("size", [0, 1, 8, 63, 4096])
 def test_a_section_of_another_shape_is_refused_though_its_digest_is_right(tag, size):
-    for kind, opener in ((container.CLASSES, CodeIndex), (container.INSTANCES, InstanceIndex)):
-        part = container.Section(tag, 1, size, [np.zeros(size, np.uint8)])
-        data = container.pack(kind, 40, 7, [part])
-        if tag == "FILT" and kind == container.CLASSES and size in (1, 8, 4096):
+    for kind, opener in ((corefile.CLASSES, CodeIndex), (corefile.INSTANCES, InstanceIndex)):
+        part = corefile.Section(tag, 1, size, [np.zeros(size, np.uint8)])
+        data = corefile.pack(kind, 40, 7, [part])
+        if tag == "FILT" and kind == corefile.CLASSES and size in (1, 8, 4096):
             opener(data)  # any power of two is a filter
             continue
         assert refused(opener, data)
@@ -333,10 +333,10 @@ def test_a_section_of_another_shape_is_refused_though_its_digest_is_right(tag, s
 
 
 def test_a_file_of_more_sections_than_a_head_holds_is_not_written():
-    parts = [container.section(f"s{i:03}", np.zeros(1, np.uint8)) for i in range(17)]
+    parts = [corefile.section(f"s{i:03}", np.zeros(1, np.uint8)) for i in range(17)]
     with pytest.raises(Exception, match="arguments within range"):
-        container.pack(container.CLASSES, 8, 0, parts)
-    container.pack(container.CLASSES, 8, 0, parts[:16])
+        corefile.pack(corefile.CLASSES, 8, 0, parts)
+    corefile.pack(corefile.CLASSES, 8, 0, parts[:16])
 
 
 # ---- unverified ---------------------------------------------------------------------------
@@ -370,7 +370,7 @@ def test_a_damaged_index_of_classes_opened_unverified_answers_in_range(bits):
     whole = aligned(made._data.tobytes())
     rng = np.random.default_rng(bits)
     answered = 0
-    for entry in container.table(whole):
+    for entry in corefile.table(whole):
         for turn in range(12):
             data = aligned(whole)
             section = data[entry.offset : entry.offset + entry.size]
@@ -400,7 +400,7 @@ def test_a_damaged_index_of_items_opened_unverified_answers_in_range(bits):
     table = rng.integers(0, 2, (50, bits)).astype(np.int8)
     queries = rng.integers(0, 2, (4, bits)).astype(np.int8)
     made = InstanceIndex.build(table, ids=np.arange(50))
-    for entry in container.table(made._data)[:1]:
+    for entry in corefile.table(made._data)[:1]:
         for byte in (0xFF, 0x80, 0x00):
             data = aligned(made._data.tobytes())
             data[entry.offset : entry.offset + entry.size : 3] = byte
@@ -426,12 +426,12 @@ def test_a_failing_write_leaves_what_was_there_before(tmp_path):
         raise RuntimeError("the source broke")
 
     with pytest.raises(RuntimeError, match="the source broke"):
-        container.stream(path, container.CLASSES, 20, 5,
-                         [container.Section("CODE", 4, 20, pieces())])
+        corefile.stream(path, corefile.CLASSES, 20, 5,
+                         [corefile.Section("CODE", 4, 20, pieces())])
     with pytest.raises(FormatError, match="20 bytes of section CODE, got 5"):
-        container.stream(path, container.CLASSES, 20, 5,
-                         [container.Section("CODE", 4, 20, [np.zeros(5, np.uint8)])])
+        corefile.stream(path, corefile.CLASSES, 20, 5,
+                         [corefile.Section("CODE", 4, 20, [np.zeros(5, np.uint8)])])
     with pytest.raises(OutputError, match="a writable output folder"):
-        container.stream(tmp_path / "no" / "x.llc", container.CLASSES, 20, 0, [])
+        corefile.stream(tmp_path / "no" / "x.llc", corefile.CLASSES, 20, 0, [])
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["x.llc"]

@@ -13,9 +13,8 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from edge_sdk import _native
+from edge_sdk import _native, corefile
 from edge_sdk.artifact import publish
-from edge_sdk.codes import container
 from edge_sdk.codes.classes import DECODERS, PLANS, CodeIndex, Decoder
 from edge_sdk.codes.instances import InstanceIndex, chunked
 from edge_sdk.codes.words import Coding, Words, as_words, tell_coding
@@ -235,13 +234,13 @@ def inspect(
 
 def describe(path: Path) -> dict[str, Any]:
     """Verify a file and return what it says of itself, as --json prints it."""
-    data = container.read(path)
+    data = corefile.read(path)
     opened = _native.Llc(data)
-    classes = opened.kind == container.CLASSES
+    classes = opened.kind == corefile.CLASSES
     description: dict[str, Any] = {
         "file": str(path), "bytes": int(data.size), "kind": "classes" if classes else "instances",
         "n": len(opened), "bits": opened.bits,
-        "sections": {entry.tag: entry.size for entry in container.table(data)}}
+        "sections": {entry.tag: entry.size for entry in corefile.table(data)}}
     if classes:
         index = CodeIndex(data, verify=False)
         decoders = decoders_of(index)
@@ -386,8 +385,8 @@ def table_of(words: Words, bits: int) -> NDArray[np.bool_]:
 
 def stored_rows(index: InstanceIndex, path: Path) -> NDArray[Any]:
     """Return an index's codes as they lie in the file, (n, words a code), memory-mapped."""
-    data = container.read(path)
-    codes, = (entry for entry in container.table(data) if entry.tag == "CODE")
+    data = corefile.read(path)
+    codes, = (entry for entry in corefile.table(data) if entry.tag == "CODE")
     rows = data[codes.offset : codes.offset + codes.size].view("<u4" if index.bits <= 32 else "<u8")
     return rows.reshape(len(index), max(1, index.bits // 64))
 

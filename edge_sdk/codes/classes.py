@@ -11,9 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge_sdk import _native
+from edge_sdk import _native, corefile
 from edge_sdk.artifact import publish
-from edge_sdk.codes import container
 from edge_sdk.codes.hits import Hits
 from edge_sdk.codes.words import Coding, Words, as_words, check_bits
 from edge_sdk.errors import CodeError, FormatError, ShapeError
@@ -84,9 +83,9 @@ class CodeIndex(_native.Llc):
             FormatError: Not an .llc file of class codes, or damaged.
             VersionError: Written by a newer version.
         """
-        data = container.as_bytes(data)
+        data = corefile.as_bytes(data)
         super().__init__(data, verify)
-        if self.kind != container.CLASSES:
+        if self.kind != corefile.CLASSES:
             raise FormatError("class codes", "instance codes", where="the .llc file",
                               hint="open it with InstanceIndex")
         self._data = data
@@ -105,7 +104,7 @@ class CodeIndex(_native.Llc):
         Raises:
             FormatError: No such file, or damaged.
         """
-        return cls(container.read(path), verify=verify)
+        return cls(corefile.read(path), verify=verify)
 
     @classmethod
     def build(
@@ -147,33 +146,33 @@ class CodeIndex(_native.Llc):
         _place_of(duplicates, ("error", "lowest"), "duplicates")
         if duplicates == "error":
             _demand_unique(words, labels)
-        parts: list[container.Section] = []
+        parts: list[corefile.Section] = []
         if words.size:
             if {"ed", "ord"} & set(decoders):
                 exact = _native.build_exact(words, bits, duplicates == "lowest")
-                parts.append(container.section("EXCT", exact))
+                parts.append(corefile.section("EXCT", exact))
             if "ord" in decoders:
-                parts.append(container.section("FILT", _native.build_filter(words, bits)))
+                parts.append(corefile.section("FILT", _native.build_filter(words, bits)))
             if "mhd" in decoders and bits <= TABLE_MAX_BITS:
                 near = _native.build_nearest(words, bits)
                 width = near.size >> bits
-                parts.append(container.Section("NEAR", width, near.size, [near]))
+                parts.append(corefile.Section("NEAR", width, near.size, [near]))
             if multi is None:
                 multi = words.size >= MULTI_PAYS and bits > TABLE_MAX_BITS \
                     and bool({"mhd", "ord"} & set(decoders))
             if multi:
-                parts.append(container.section("MIHT", _native.build_multi(words, bits)))
+                parts.append(corefile.section("MIHT", _native.build_multi(words, bits)))
         if {"mhd", "ord"} & set(decoders):
             stored = words.astype("<u4") if bits <= 32 else words
-            parts.append(container.section("CODE", stored))
+            parts.append(corefile.section("CODE", stored))
         if calibration is not None:
-            parts.append(container.section("CALB", _calibration_rows(calibration, bits)))
+            parts.append(corefile.section("CALB", _calibration_rows(calibration, bits)))
         if labels is not None:
-            parts.append(container.json_section("labl", list(labels)))
+            parts.append(corefile.json_section("labl", list(labels)))
         notes = {"prefixes": list(prefixes), "duplicates": duplicates,
                  "decoders": list(decoders), "provenance": provenance or {}}
-        parts.append(container.json_section("note", notes))
-        return cls(container.pack(container.CLASSES, bits, words.size, parts), verify=False)
+        parts.append(corefile.json_section("note", notes))
+        return cls(corefile.pack(corefile.CLASSES, bits, words.size, parts), verify=False)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the index as a file, whole or not at all.

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge_sdk import _native
-from edge_sdk.codes import container
+from edge_sdk import _native, corefile
 from edge_sdk.codes.hits import Hits
 from edge_sdk.codes.words import (
     WIDE,
@@ -39,9 +38,9 @@ class InstanceIndex(_native.Llc):
             FormatError: Not an .llc file of instance codes, or damaged.
             VersionError: Written by a newer version.
         """
-        data = container.as_bytes(data)
+        data = corefile.as_bytes(data)
         super().__init__(data, verify)
-        if self.kind != container.INSTANCES:
+        if self.kind != corefile.INSTANCES:
             raise FormatError("instance codes", "class codes", where="the .llc file",
                               hint="open it with CodeIndex")
         self._data = data
@@ -58,7 +57,7 @@ class InstanceIndex(_native.Llc):
         Raises:
             FormatError: No such file, or damaged.
         """
-        return cls(container.read(path), verify=verify)
+        return cls(corefile.read(path), verify=verify)
 
     @classmethod
     def build(cls, codes: Any, *, bits: int | None = None, ids: ArrayLike | None = None,
@@ -75,8 +74,8 @@ class InstanceIndex(_native.Llc):
         words, bits = as_words(codes, bits, coding=coding)
         parts = [_code_section(len(words), bits, [words])]
         if ids is not None:
-            parts.append(container.section("ITID", _own_ids(ids, len(words))))
-        data = container.pack(container.INSTANCES, bits, len(words), parts)
+            parts.append(corefile.section("ITID", _own_ids(ids, len(words))))
+        data = corefile.pack(corefile.INSTANCES, bits, len(words), parts)
         return cls(data, verify=False)
 
     @staticmethod
@@ -99,8 +98,8 @@ class InstanceIndex(_native.Llc):
         parts = [_code_section(n, bits, _words_of(chunks, bits, coding))]
         if ids is not None:
             own = (_own_ids(chunk, None).view(np.uint8) for chunk in ids)
-            parts.append(container.Section("ITID", 8, n * 8, own))
-        container.stream(path, container.INSTANCES, bits, n, parts)
+            parts.append(corefile.Section("ITID", 8, n * 8, own))
+        corefile.stream(path, corefile.INSTANCES, bits, n, parts)
 
     @property
     def nbytes(self) -> int:
@@ -188,10 +187,10 @@ def _words_of(chunks: Iterable[Any], bits: int, coding: Coding) -> Iterator[Word
         yield as_words(chunk, bits, coding=coding)[0]
 
 
-def _code_section(n: int, bits: int, pieces: Iterable[Words]) -> container.Section:
+def _code_section(n: int, bits: int, pieces: Iterable[Words]) -> corefile.Section:
     width = bits // 8 if bits > 64 else 4 if bits <= 32 else 8
     stored = "<u4" if bits <= 32 else "<u8"
-    return container.Section("CODE", width, n * width, (
+    return corefile.Section("CODE", width, n * width, (
         np.ascontiguousarray(words, stored).reshape(-1).view(np.uint8) for words in pieces))
 
 

@@ -253,7 +253,7 @@ static uint64_t digest_of(const uint8_t *a, size_t a_size, const uint8_t *b, siz
 static void mend(uint8_t *file, size_t size, int layout) {
     const uint32_t n_sections = (uint32_t)word_at(file + AT_SECTIONS, 4);
     size_t end = HEAD + (size_t)(n_sections & 31) * ENTRY;
-    if (n_sections > EDGE_LLC_MAX_SECTIONS || end > size) return;
+    if (n_sections > EDGE_MAX_SECTIONS || end > size) return;
     for (uint32_t i = 0; i < n_sections; i++) {
         uint8_t *entry = file + HEAD + (size_t)i * ENTRY;
         if (layout) {
@@ -286,12 +286,12 @@ static void try_file(const uint8_t *bytes, size_t size) {
     status = edge_llc_open(copy, size, 0, &file);
     REQUIRE(status == EDGE_OK || status == EDGE_ERR_FORMAT || status == EDGE_ERR_VERSION);
     if (status == EDGE_OK)
-        REQUIRE(edge_llc_open(copy, size, EDGE_LLC_UNVERIFIED, &file) == EDGE_OK);
+        REQUIRE(edge_llc_open(copy, size, EDGE_UNVERIFIED, &file) == EDGE_OK);
     if (size >= HEAD) {
         /* The head's own digest field is free to steer: it is written anew. */
         c.at = (size_t)draw_below(&c, size) + AT_DIGEST;
         mend(copy, size, bytes[AT_DIGEST] & 1);
-        const uint32_t flags = bytes[AT_DIGEST] & 2 ? EDGE_LLC_UNVERIFIED : 0;
+        const uint32_t flags = bytes[AT_DIGEST] & 2 ? EDGE_UNVERIFIED : 0;
         if (edge_llc_open(copy, size, flags, &file) == EDGE_OK) decode_all(&file, &c);
     }
     free(copy);

@@ -44,8 +44,8 @@ typedef struct sample {
 
 /* The sections of a file to be: each of its data comes from malloc. */
 typedef struct parts {
-    edge_section sections[EDGE_LLC_MAX_SECTIONS];
-    uint8_t *data[EDGE_LLC_MAX_SECTIONS];
+    edge_section sections[EDGE_MAX_SECTIONS];
+    uint8_t *data[EDGE_MAX_SECTIONS];
     uint32_t n;
 } parts;
 
@@ -96,7 +96,7 @@ static void add_copy(parts *p, uint32_t tag, uint32_t width, const void *bytes, 
 
 /* Head, then each section at its offset; zero between them. */
 static uint8_t *join(parts *p, const sample *s, size_t *file_size) {
-    const size_t head_size = edge_llc_head_size(p->n);
+    const size_t head_size = edge_file_head_size(p->n);
     uint8_t *head = (uint8_t *)room(head_size), *file;
     uint64_t size = 0;
     for (uint32_t i = 0; i < p->n; i++) {
@@ -105,7 +105,7 @@ static uint8_t *join(parts *p, const sample *s, size_t *file_size) {
         edge_digest_add(&digest, p->data[i], (size_t)p->sections[i].size);
         p->sections[i].digest = edge_digest_value(&digest);
     }
-    REQUIRE(edge_llc_write_head(s->kind, s->bits, s->n, p->sections, p->n, head, head_size,
+    REQUIRE(edge_file_write_head(s->kind, s->bits, s->n, p->sections, p->n, head, head_size,
                                 &size) == EDGE_OK);
     file = (uint8_t *)room((size_t)size);
     memset(file, 0, (size_t)size);

@@ -44,7 +44,7 @@ EDGE_API const char *edge_version(void);
     X(ERR_NOT_FINITE, 0x12, "a score that is NaN or infinite")                          \
     X(ERR_DUPLICATE, 0x13, "two classes with one code")                                 \
     X(ERR_CAPACITY, 0x20, "the caller's buffer is too small")                           \
-    X(ERR_FORMAT, 0x21, "bytes that are not an .llc file, or are damaged")              \
+    X(ERR_FORMAT, 0x21, "bytes that are not a file of this kind, or are damaged")              \
     X(ERR_VERSION, 0x22, "a file of a newer format than this core reads")               \
     X(ERR_ABSENT, 0x23, "the file does not hold the section that this needs")           \
     X(ERR_BUILD, 0x24, "no exact table was found for these codes")
@@ -93,23 +93,23 @@ EDGE_API void edge_digest_add(edge_digest *digest, const uint8_t *bytes, size_t 
 /** Return the XXH64 of all bytes added; more may follow. */
 EDGE_API uint64_t edge_digest_value(const edge_digest *digest);
 
-/* ---- the .llc file (runtime/FORMAT.md) ------------------------------------- */
+/* ---- files (runtime/FORMAT.md) ---------------------------------------------- */
 
-#define EDGE_LLC_MAX_SECTIONS 16u
-#define EDGE_LLC_ALIGNMENT 64u
+#define EDGE_MAX_SECTIONS 16u
+#define EDGE_ALIGNMENT 64u
 #define EDGE_MAX_CLASSES 0x7fffffffu
+#define EDGE_MAX_DIM 65536u
+#define EDGE_MAX_VECTORS 0x7fffffffu
 
-typedef enum edge_kind { EDGE_KIND_CLASSES = 1, EDGE_KIND_INSTANCES = 2 } edge_kind;
+typedef enum edge_kind {
+    EDGE_KIND_CLASSES = 1,   /* .llc: codes of classes */
+    EDGE_KIND_INSTANCES = 2, /* .llc: codes of items */
+    EDGE_KIND_HEAD = 3,      /* .mrl: a Matryoshka head */
+    EDGE_KIND_VECTORS = 4    /* .vec: Matryoshka embeddings of items */
+} edge_kind;
 
 #define EDGE_TAG(a, b, c, d) \
     ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
-#define EDGE_TAG_CODES EDGE_TAG('C', 'O', 'D', 'E')       /* the codes, row by row */
-#define EDGE_TAG_EXACT EDGE_TAG('E', 'X', 'C', 'T')       /* ED: codes to ids */
-#define EDGE_TAG_FILTER EDGE_TAG('F', 'I', 'L', 'T')      /* words that can not be codes */
-#define EDGE_TAG_NEAREST EDGE_TAG('N', 'E', 'A', 'R')     /* MHD: every word's nearest id */
-#define EDGE_TAG_MULTI EDGE_TAG('M', 'I', 'H', 'T')       /* MHD: multi-index hashing */
-#define EDGE_TAG_CALIBRATION EDGE_TAG('C', 'A', 'L', 'B') /* ORD: scores to log-likelihoods */
-#define EDGE_TAG_IDS EDGE_TAG('I', 'T', 'I', 'D')         /* the items' own ids, uint64 */
 
 /* One section, as in the file's table. */
 typedef struct edge_section {
@@ -120,6 +120,57 @@ typedef struct edge_section {
     uint64_t digest; /* XXH64 of its bytes */
 } edge_section;
 
+/* Head and table of an opened file of any kind; it points into the caller's bytes. */
+typedef struct edge_file {
+    const uint8_t *bytes;
+    uint64_t size;
+    uint64_t n; /* rows: codes, classes, vectors */
+    uint32_t kind;
+    uint32_t bits; /* of a code; of other kinds, the dim of a row */
+    uint32_t n_sections;
+    edge_section sections[EDGE_MAX_SECTIONS];
+} edge_file;
+
+#define EDGE_UNVERIFIED 1u /* flag: do not read the sections to check their digests */
+
+/**
+ * Read head and table of a file, and by default compare the digests of all its bytes.
+ *
+ * For tools: edge_llc_open and its like call it, and check what the sections hold.
+ *
+ * @param bytes  8-byte aligned; must outlive `file`.
+ * @return EDGE_OK, EDGE_ERR_ARGUMENT, EDGE_ERR_FORMAT or EDGE_ERR_VERSION.
+ */
+EDGE_API edge_status edge_file_open(const uint8_t *bytes, size_t size, uint32_t flags,
+                                    edge_file *file);
+
+/** Return the bytes that head and table of a file with `n_sections` sections take. */
+EDGE_API size_t edge_file_head_size(uint32_t n_sections);
+
+/**
+ * Write head and table of a file, and say where each section belongs.
+ *
+ * The caller gives each section's tag, width, size and digest, and gets its
+ * offset; what lies between sections must be zero.
+ *
+ * @param[in,out] sections   `offset` is filled in.
+ * @param[out] file_size     Bytes of the whole file.
+ * @return EDGE_OK, EDGE_ERR_ARGUMENT or EDGE_ERR_CAPACITY.
+ */
+EDGE_API edge_status edge_file_write_head(edge_kind kind, uint32_t bits, uint64_t n,
+                                         edge_section *sections, uint32_t n_sections, uint8_t *out,
+                                         size_t capacity, uint64_t *file_size);
+
+/* ---- codes: the .llc file ---------------------------------------------------- */
+
+#define EDGE_TAG_CODES EDGE_TAG('C', 'O', 'D', 'E')       /* the codes, row by row */
+#define EDGE_TAG_EXACT EDGE_TAG('E', 'X', 'C', 'T')       /* ED: codes to ids */
+#define EDGE_TAG_FILTER EDGE_TAG('F', 'I', 'L', 'T')      /* words that can not be codes */
+#define EDGE_TAG_NEAREST EDGE_TAG('N', 'E', 'A', 'R')     /* MHD: every word's nearest id */
+#define EDGE_TAG_MULTI EDGE_TAG('M', 'I', 'H', 'T')       /* MHD: multi-index hashing */
+#define EDGE_TAG_CALIBRATION EDGE_TAG('C', 'A', 'L', 'B') /* ORD: scores to log-likelihoods */
+#define EDGE_TAG_IDS EDGE_TAG('I', 'T', 'I', 'D')         /* the items' own ids, uint64 */
+
 /* An opened file. Read-only for callers; everything in it points into their bytes. */
 typedef struct edge_llc {
     const uint8_t *bytes;
@@ -128,7 +179,7 @@ typedef struct edge_llc {
     uint32_t kind;
     uint32_t bits;
     uint32_t n_sections;
-    edge_section sections[EDGE_LLC_MAX_SECTIONS];
+    edge_section sections[EDGE_MAX_SECTIONS];
     const uint8_t *codes; /* NULL where the file has none; likewise below */
     const uint8_t *exact;
     const uint8_t *filter;
@@ -144,13 +195,11 @@ typedef struct edge_llc {
     uint32_t exact_variant, exact_buckets, exact_slots, exact_field_bits, exact_id_bits;
 } edge_llc;
 
-#define EDGE_LLC_UNVERIFIED 1u /* flag: do not read the sections to check their digests */
-
 /**
  * Open a file that lies in memory, or is mapped into it.
  *
  * Whatever the bytes: they are refused, or every later call stays inside them.
- * By default all bytes are read and their digests compared; EDGE_LLC_UNVERIFIED
+ * By default all bytes are read and their digests compared; EDGE_UNVERIFIED
  * leaves out those of the sections, for files larger than the memory.
  *
  * @param bytes  8-byte aligned; must outlive `file`.
@@ -158,23 +207,6 @@ typedef struct edge_llc {
  */
 EDGE_API edge_status edge_llc_open(const uint8_t *bytes, size_t size, uint32_t flags,
                                    edge_llc *file);
-
-/** Return the bytes that head and table of a file with `n_sections` sections take. */
-EDGE_API size_t edge_llc_head_size(uint32_t n_sections);
-
-/**
- * Write head and table of a file, and say where each section belongs.
- *
- * The caller gives each section's tag, width, size and digest, and gets its
- * offset; what lies between sections must be zero.
- *
- * @param[in,out] sections   `offset` is filled in.
- * @param[out] file_size     Bytes of the whole file.
- * @return EDGE_OK, EDGE_ERR_ARGUMENT or EDGE_ERR_CAPACITY.
- */
-EDGE_API edge_status edge_llc_write_head(edge_kind kind, uint32_t bits, uint64_t n,
-                                         edge_section *sections, uint32_t n_sections, uint8_t *out,
-                                         size_t capacity, uint64_t *file_size);
 
 /* ---- ED: exact decode ------------------------------------------------------ */
 

@@ -3,15 +3,12 @@
 #define EDGE_LLC_H
 
 #include "bytes.h"
+#include "container.h"
 #include "edge_runtime.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-#define EDGE_LLC_VERSION 1u
-#define EDGE_LLC_HEAD 64u
-#define EDGE_LLC_ENTRY 32u
 
 /* The widths in which codes of `bits` bits are stored; 0 if `bits` is out of range. */
 uint32_t edge_code_width(uint32_t kind, uint32_t bits);

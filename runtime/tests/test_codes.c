@@ -52,8 +52,8 @@ enum { WITH_CODES = 1, WITH_EXACT = 2, WITH_FILTER = 4, WITH_NEAREST = 8, WITH_M
        WITH_CALIBRATION = 32, WITH_ALL = 31 };
 
 typedef struct writer {
-    edge_section sections[EDGE_LLC_MAX_SECTIONS];
-    uint8_t *data[EDGE_LLC_MAX_SECTIONS];
+    edge_section sections[EDGE_MAX_SECTIONS];
+    uint8_t *data[EDGE_MAX_SECTIONS];
     uint32_t n;
 } writer;
 
@@ -73,17 +73,17 @@ static void put(writer *w, uint32_t tag, uint32_t width, uint8_t *data, size_t s
 
 /* Returns the file's bytes, which free() takes, and their number. */
 static uint8_t *finish(writer *w, edge_kind kind, uint32_t bits, uint64_t n, size_t *size) {
-    const size_t head_size = edge_llc_head_size(w->n);
+    const size_t head_size = edge_file_head_size(w->n);
     uint8_t *head = (uint8_t *)room(head_size), *file;
     uint64_t file_size = 0;
-    EXPECT(EDGE_OK, edge_llc_write_head(kind, bits, n, w->sections, w->n, head, head_size,
+    EXPECT(EDGE_OK, edge_file_write_head(kind, bits, n, w->sections, w->n, head, head_size,
                                         &file_size));
     *size = (size_t)file_size;
     file = (uint8_t *)room(*size);
     memset(file, 0, *size);
     memcpy(file, head, head_size);
     for (uint32_t i = 0; i < w->n; i++) {
-        CHECK(w->sections[i].offset % EDGE_LLC_ALIGNMENT == 0);
+        CHECK(w->sections[i].offset % EDGE_ALIGNMENT == 0);
         memcpy(file + w->sections[i].offset, w->data[i], (size_t)w->sections[i].size);
         free(w->data[i]);
     }
@@ -487,7 +487,7 @@ static void search_vectors(void) {
         free(bytes);
         if (bits > 64) continue;
         bytes = class_file(codes, (uint32_t)n, bits, WITH_CODES, &size); /* classes too */
-        EXPECT(EDGE_OK, edge_llc_open(bytes, size, EDGE_LLC_UNVERIFIED, &file));
+        EXPECT(EDGE_OK, edge_llc_open(bytes, size, EDGE_UNVERIFIED, &file));
         on_every_isa(search_case, &file, n_queries, columns);
         free(bytes);
     }
@@ -666,11 +666,11 @@ static void buffers_one_byte_too_small_are_refused(void) {
     EXPECT(EDGE_ERR_CAPACITY, edge_filter_build(few, FEW, FEW_BITS, out, filter - 1));
     EXPECT(EDGE_OK, edge_multi_build(few, FEW, FEW_BITS, out, multi));
     EXPECT(EDGE_ERR_CAPACITY, edge_multi_build(few, FEW, FEW_BITS, out, multi - 1));
-    for (size_t head = 0; head < edge_llc_head_size(1); head++)
-        EXPECT(EDGE_ERR_CAPACITY, edge_llc_write_head(EDGE_KIND_CLASSES, FEW_BITS, FEW, &section,
+    for (size_t head = 0; head < edge_file_head_size(1); head++)
+        EXPECT(EDGE_ERR_CAPACITY, edge_file_write_head(EDGE_KIND_CLASSES, FEW_BITS, FEW, &section,
                                                       1, out, head, &file_size));
-    EXPECT(EDGE_OK, edge_llc_write_head(EDGE_KIND_CLASSES, FEW_BITS, FEW, &section, 1, out,
-                                        edge_llc_head_size(1), &file_size));
+    EXPECT(EDGE_OK, edge_file_write_head(EDGE_KIND_CLASSES, FEW_BITS, FEW, &section, 1, out,
+                                        edge_file_head_size(1), &file_size));
 
     bytes = class_file(few, FEW, FEW_BITS, WITH_ALL, &size);
     EXPECT(EDGE_OK, edge_llc_open(bytes, size, 0, &file));
@@ -739,22 +739,22 @@ static void nulls_and_counts_out_of_range_are_refused(void) {
     CHECK(edge_ord_workspace_size(EDGE_LOOKUPS_MAX + 1) == 0);
 
     current = "head";
-    REFUSED(edge_llc_write_head(EDGE_KIND_CLASSES, 8, FEW, NULL, 1, out, big, &file_size));
-    REFUSED(edge_llc_write_head(EDGE_KIND_CLASSES, 8, FEW, &section, 1, NULL, big, &file_size));
-    REFUSED(edge_llc_write_head(EDGE_KIND_CLASSES, 8, FEW, &section, 1, out, big, NULL));
-    REFUSED(edge_llc_write_head(EDGE_KIND_CLASSES, 8, FEW, &section, EDGE_LLC_MAX_SECTIONS + 1,
+    REFUSED(edge_file_write_head(EDGE_KIND_CLASSES, 8, FEW, NULL, 1, out, big, &file_size));
+    REFUSED(edge_file_write_head(EDGE_KIND_CLASSES, 8, FEW, &section, 1, NULL, big, &file_size));
+    REFUSED(edge_file_write_head(EDGE_KIND_CLASSES, 8, FEW, &section, 1, out, big, NULL));
+    REFUSED(edge_file_write_head(EDGE_KIND_CLASSES, 8, FEW, &section, EDGE_MAX_SECTIONS + 1,
                                 out, big, &file_size));
-    REFUSED(edge_llc_write_head(EDGE_KIND_CLASSES, 0, FEW, &section, 1, out, big, &file_size));
-    REFUSED(edge_llc_write_head(EDGE_KIND_CLASSES, 128, FEW, &section, 1, out, big, &file_size));
-    REFUSED(edge_llc_write_head(EDGE_KIND_INSTANCES, 65, FEW, &section, 1, out, big, &file_size));
-    REFUSED(edge_llc_write_head(EDGE_KIND_INSTANCES, 512, FEW, &section, 1, out, big,
+    REFUSED(edge_file_write_head(EDGE_KIND_CLASSES, 0, FEW, &section, 1, out, big, &file_size));
+    REFUSED(edge_file_write_head(EDGE_KIND_CLASSES, 128, FEW, &section, 1, out, big, &file_size));
+    REFUSED(edge_file_write_head(EDGE_KIND_INSTANCES, 65, FEW, &section, 1, out, big, &file_size));
+    REFUSED(edge_file_write_head(EDGE_KIND_INSTANCES, 512, FEW, &section, 1, out, big,
                                 &file_size));
-    REFUSED(edge_llc_write_head(EDGE_KIND_CLASSES, 8, (uint64_t)EDGE_MAX_CLASSES + 1, &section, 1,
+    REFUSED(edge_file_write_head(EDGE_KIND_CLASSES, 8, (uint64_t)EDGE_MAX_CLASSES + 1, &section, 1,
                                 out, big, &file_size));
-    REFUSED(edge_llc_write_head((edge_kind)7, 8, FEW, &section, 1, out, big, &file_size));
-    REFUSED(edge_llc_write_head(EDGE_KIND_CLASSES, 8, FEW, twice, 2, out, big, &file_size));
+    REFUSED(edge_file_write_head((edge_kind)7, 8, FEW, &section, 1, out, big, &file_size));
+    REFUSED(edge_file_write_head(EDGE_KIND_CLASSES, 8, FEW, twice, 2, out, big, &file_size));
     section.size = UINT64_MAX;
-    REFUSED(edge_llc_write_head(EDGE_KIND_CLASSES, 8, FEW, &section, 1, out, big, &file_size));
+    REFUSED(edge_file_write_head(EDGE_KIND_CLASSES, 8, FEW, &section, 1, out, big, &file_size));
 
     current = "NULL";
     bytes = class_file(few, FEW, FEW_BITS, WITH_ALL, &size);
@@ -945,7 +945,7 @@ static void seal(uint8_t *bytes, uint32_t n_sections) {
     uint64_t value;
     edge_digest_start(&digest);
     edge_digest_add(&digest, bytes, AT_DIGEST);
-    edge_digest_add(&digest, bytes + HEAD, edge_llc_head_size(n_sections) - HEAD);
+    edge_digest_add(&digest, bytes + HEAD, edge_file_head_size(n_sections) - HEAD);
     value = edge_digest_value(&digest);
     memcpy(bytes + AT_DIGEST, &value, sizeof value);
 }
@@ -993,7 +993,7 @@ static void newer_files_are_told_from_damaged_ones(void) {
     EXPECT(EDGE_ERR_FORMAT, edge_llc_open(bytes, size, 0, &file)); /* or a flipped bit */
     seal(bytes, 1);
     EXPECT(EDGE_ERR_VERSION, edge_llc_open(bytes, size, 0, &file));
-    EXPECT(EDGE_ERR_VERSION, edge_llc_open(bytes, size, EDGE_LLC_UNVERIFIED, &file));
+    EXPECT(EDGE_ERR_VERSION, edge_llc_open(bytes, size, EDGE_UNVERIFIED, &file));
     bytes[AT_VERSION] = 0;
     seal(bytes, 1);
     EXPECT(EDGE_ERR_FORMAT, edge_llc_open(bytes, size, 0, &file));
@@ -1027,7 +1027,7 @@ static void every_truncation_and_every_flipped_bit_is_refused(const book *b) {
         uint8_t *part = (uint8_t *)room(length); /* a copy: what lies behind is not ours */
         memcpy(part, bytes, length);
         EXPECT(EDGE_ERR_FORMAT, edge_llc_open(part, length, 0, &file));
-        EXPECT(EDGE_ERR_FORMAT, edge_llc_open(part, length, EDGE_LLC_UNVERIFIED, &file));
+        EXPECT(EDGE_ERR_FORMAT, edge_llc_open(part, length, EDGE_UNVERIFIED, &file));
         CHECK(file.bytes == NULL);
         free(part);
     }
@@ -1063,7 +1063,7 @@ static void unverified_files_give_ids_in_range(const book *b) {
             const uint8_t before = *at;
             edge_llc damaged;
             *at = (uint8_t)random_word(8);
-            if (edge_llc_open(bytes, size, EDGE_LLC_UNVERIFIED, &damaged) == EDGE_OK) {
+            if (edge_llc_open(bytes, size, EDGE_UNVERIFIED, &damaged) == EDGE_OK) {
                 const uint64_t word = random_word(b->bits);
                 uint32_t id;
                 edge_nearest nearest;

@@ -1,4 +1,4 @@
-"""The `.llc` file from Python: sections written once, in one pass, and moved into place whole.
+"""The core's files from Python: sections written once, in one pass, and moved into place whole.
 
 The format is in runtime/FORMAT.md; the core lays out the head, and verifies on opening.
 """
@@ -19,7 +19,9 @@ from edge_sdk import _native
 from edge_sdk.artifact import publish
 from edge_sdk.errors import FormatError, ShapeError
 
-CLASSES, INSTANCES = 1, 2
+CLASSES, INSTANCES, HEAD, VECTORS = 1, 2, 3, 4
+"""Kinds of files: `.llc`, `.llc`, `.mrl` and `.vec`."""
+
 Bytes = NDArray[np.uint8]
 
 
@@ -127,8 +129,8 @@ def stream(path: str | os.PathLike[str], kind: int, bits: int, n: int,
         file.write(_native.write_head(kind, bits, n, entries)[0])
 
 
-def read(path: str | os.PathLike[str]) -> Bytes:
-    """Return the bytes of a file, memory-mapped.
+def read(path: str | os.PathLike[str], suffix: str = ".llc") -> Bytes:
+    """Return the bytes of a file, memory-mapped; `suffix` is for the words of the error.
 
     Raises:
         FormatError: There is no such file, or it is empty.
@@ -140,4 +142,4 @@ def read(path: str | os.PathLike[str]) -> Bytes:
         got = "an empty file"
     except OSError as error:
         got = error.strerror or str(error)
-    raise FormatError("an .llc file", got, where=str(path), hint="check the path")
+    raise FormatError(f"an {suffix} file", got, where=str(path), hint="check the path")
