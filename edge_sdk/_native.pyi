@@ -1,5 +1,3 @@
-# ruff: noqa
-# Written by: python -m nanobind.stubgen -m edge_sdk._native -o edge_sdk/_native.pyi
 """The C99 core, bound with nanobind."""
 
 from collections.abc import Sequence
@@ -20,6 +18,17 @@ def isas() -> list[str]:
 
 def use_isa(isa: str) -> None:
     """Use the kernels of `isa`; for tests and benchmarks."""
+
+class Digest:
+    """XXH64 of bytes that come in pieces."""
+
+    def __init__(self) -> None: ...
+
+    def add(self, bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None: ...
+
+    def value(self) -> int: ...
+
+def write_head(kind: int, bits: int, n: int, sections: Sequence[tuple[str, int, int, int]]) -> tuple[bytes, list[int], int]: ...
 
 LOOKUPS_MAX: int = 65536
 
@@ -61,15 +70,6 @@ class Llc:
 
     def scan(self, queries: Annotated[NDArray[numpy.uint64], dict(shape=(None, None), order='C', device='cpu', writable=False)], k: int, begin: int, end: int) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(None, None))], Annotated[NDArray[numpy.int32], dict(shape=(None, None))]]: ...
 
-class Digest:
-    """XXH64 of bytes that come in pieces."""
-
-    def __init__(self) -> None: ...
-
-    def add(self, bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None: ...
-
-    def value(self) -> int: ...
-
 def build_exact(codes: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)], bits: int, keep_lowest: bool) -> Annotated[NDArray[numpy.uint8], dict(shape=(None,))]: ...
 
 def build_nearest(codes: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)], bits: int) -> Annotated[NDArray[numpy.uint8], dict(shape=(None,))]: ...
@@ -77,5 +77,3 @@ def build_nearest(codes: Annotated[NDArray[numpy.uint64], dict(shape=(None,), or
 def build_filter(codes: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)], bits: int) -> Annotated[NDArray[numpy.uint8], dict(shape=(None,))]: ...
 
 def build_multi(codes: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)], bits: int) -> Annotated[NDArray[numpy.uint8], dict(shape=(None,))]: ...
-
-def write_head(kind: int, bits: int, n: int, sections: Sequence[tuple[str, int, int, int]]) -> tuple[bytes, list[int], int]: ...
