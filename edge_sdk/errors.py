@@ -104,6 +104,10 @@ class CodeError(EdgeError):
     """Codes, scores or a decoder that a code index can not take or does not have."""
 
 
+class CalibrationError(EdgeError):
+    """A calibration set is too small or too poor for the guarantee that was asked for."""
+
+
 def from_status(name: str, text: str) -> EdgeError:
     """Return the exception for a status of the C core, by its name and its words there."""
     kinds: dict[str, tuple[type[EdgeError], str, str]] = {
