@@ -32,6 +32,13 @@ ARROWS = {
     # Codes of classes and items: the core's Python face, as light as an engine.
     "corefile": {"errors", "artifact"},
     "codes": {*LIBRARY, "corefile", "console"},
+    "cascade": {*LIBRARY, "corefile", "codes"},
+    "device": {"errors", "console"},
+    "energy": {"errors", "device"},
+    # All that a session needs, in one folder; packing a reference model runs the whole flow.
+    "bundle": {*FLOW, "cascade", "codes", "export"},
+    "profile": {*LIBRARY, "bundle", "console", "device", "energy", "engines"},
+    "session": {*LIBRARY, "bundle", "cascade", "device", "governor", "profile"},
     # Other projects' files.
     "importers": {"errors", "checkpoint", "codes"},
     # Papers: torch and nothing of ours but errors.

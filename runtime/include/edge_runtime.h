@@ -43,6 +43,7 @@ EDGE_API const char *edge_version(void);
     X(ERR_WIDTH, 0x11, "a code with bits set beyond the index's width")                 \
     X(ERR_NOT_FINITE, 0x12, "a score that is NaN or infinite")                          \
     X(ERR_DUPLICATE, 0x13, "two classes with one code")                                 \
+    X(ERR_UNTRAINED, 0x14, "a dim that the head was not trained for")                   \
     X(ERR_CAPACITY, 0x20, "the caller's buffer is too small")                           \
     X(ERR_FORMAT, 0x21, "bytes that are not a file of this kind, or are damaged")              \
     X(ERR_VERSION, 0x22, "a file of a newer format than this core reads")               \
@@ -388,6 +389,95 @@ EDGE_API size_t edge_search_workspace_size(size_t n_queries, size_t k);
 EDGE_API edge_status edge_search(const edge_llc *file, const uint64_t *queries, size_t n_queries,
                                  size_t k, uint64_t begin, uint64_t end, edge_hit *hits,
                                  void *workspace, size_t workspace_size);
+
+/* ---- Matryoshka heads and cascades: the .mrl file ---------------------------- */
+
+#define EDGE_TAG_DIMS EDGE_TAG('D', 'I', 'M', 'S')    /* the trained dims, uint32, growing */
+#define EDGE_TAG_HEAD EDGE_TAG('H', 'E', 'A', 'D')    /* tied, normalized, scale */
+#define EDGE_TAG_WEIGHTS EDGE_TAG('W', 'G', 'H', 'T') /* float32, by dims and panels of classes */
+#define EDGE_TAG_BIAS EDGE_TAG('B', 'I', 'A', 'S')    /* float32 */
+
+#define EDGE_MRL_MAX_DIMS 32u
+#define EDGE_MRL_NEVER 3e38f /* minus this is the bias of the padding behind the last class */
+
+/* An opened head. Read-only for callers; `weights` and `bias` point into their bytes. */
+typedef struct edge_mrl {
+    uint32_t n_classes;
+    uint32_t dim; /* coordinates of an embedding: the largest of `dims` */
+    uint32_t n_dims;
+    uint32_t dims[EDGE_MRL_MAX_DIMS];
+    uint32_t tied;       /* MRL-E: one matrix whose column prefixes serve every dim */
+    uint32_t normalized; /* each prefix is L2-normalized and then multiplied by `scale` */
+    float scale;
+    const float *weights;
+    const float *bias;
+} edge_mrl;
+
+/**
+ * Open a head that lies in memory, or is mapped into it; as edge_llc_open.
+ *
+ * @return EDGE_OK, EDGE_ERR_ARGUMENT, EDGE_ERR_FORMAT or EDGE_ERR_VERSION.
+ */
+EDGE_API edge_status edge_mrl_open(const uint8_t *bytes, size_t size, uint32_t flags,
+                                   edge_mrl *head);
+
+/** Return the scratch room that the calls below need; 0 for a head that is not open. */
+EDGE_API size_t edge_mrl_workspace_size(const edge_mrl *head);
+
+/* How sure an answer is; larger is surer, 1 is certain. */
+typedef enum edge_signal {
+    EDGE_SIGNAL_SOFTMAX = 1, /* the probability of the answer, as published for MRL */
+    EDGE_SIGNAL_MARGIN = 2,  /* ... minus that of the next class */
+    EDGE_SIGNAL_ENTROPY = 3  /* 1 - entropy / log(classes) */
+} edge_signal;
+
+#define EDGE_MRL_INTERPOLATE 2u /* flag: a tied head may be cut at any dim, trained or not */
+#define EDGE_MRL_AGREE 4u       /* flag: an answer counts only if the step before gave it too */
+#define EDGE_MRL_EVERY_STEP 8u  /* flag: take and record all steps; for calibration */
+
+/* A step of a cascade: answer from `dim` coordinates, leave if surer than `threshold`. */
+typedef struct edge_step {
+    uint32_t dim;
+    float threshold;
+} edge_step;
+
+typedef struct edge_verdict {
+    uint32_t id;      /* the class; of equal logits the lowest id */
+    uint32_t step;    /* the last one taken */
+    float confidence; /* 0 where EDGE_MRL_AGREE found none */
+    uint32_t sure;    /* nonzero if confidence > threshold at that step */
+} edge_verdict;
+
+/**
+ * Compute the logits of one dim.
+ *
+ * @param x            (n, stride) float32 embeddings, stride >= head->dim.
+ * @param[out] logits  (n, n_classes).
+ * @param workspace    4-byte aligned.
+ * @return EDGE_OK, EDGE_ERR_ARGUMENT, EDGE_ERR_UNTRAINED, EDGE_ERR_NOT_FINITE (also beyond
+ *         1e15; only coordinates that are used count) or EDGE_ERR_CAPACITY.
+ */
+EDGE_API edge_status edge_mrl_logits(const edge_mrl *head, const float *x, size_t n, size_t stride,
+                                     uint32_t dim, uint32_t flags, void *workspace,
+                                     size_t workspace_size, float *logits);
+
+/**
+ * Classify each embedding from as few coordinates as it takes to be sure.
+ *
+ * Of a tied head a step computes only what the steps before have not. An
+ * embedding leaves at the first step that is surer than its threshold, or
+ * after the last one. Every instruction set gives the same bits.
+ *
+ * @param steps     Dims grow; at most EDGE_MRL_MAX_DIMS steps.
+ * @param previous  For EDGE_MRL_AGREE: the answer before the first step, or NULL for none.
+ * @param[out] verdicts  One for each embedding; with EDGE_MRL_EVERY_STEP (n, n_steps).
+ * @return As edge_mrl_logits; on an error the verdicts are not to be used.
+ */
+EDGE_API edge_status edge_mrl_cascade(const edge_mrl *head, const float *x, size_t n,
+                                      size_t stride, const edge_step *steps, uint32_t n_steps,
+                                      edge_signal signal, uint32_t flags, const uint32_t *previous,
+                                      void *workspace, size_t workspace_size,
+                                      edge_verdict *verdicts);
 
 #ifdef __cplusplus
 }

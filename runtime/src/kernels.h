@@ -56,6 +56,26 @@ typedef size_t edge_soft_u64_fn(const uint64_t *codes, size_t begin, size_t end,
 typedef void edge_soft_prepare_fn(const uint32_t *weights, uint32_t n_bits,
                                   edge_soft_tables *tables);
 
+/*
+ * Matryoshka heads. Classes come in panels of up to EDGE_MRL_PANEL, a multiple of
+ * 16 of them; `n` is a multiple of 16 too, and all floats are finite. Every
+ * instruction set gives the same bits (kernels_mrl.h).
+ */
+#define EDGE_MRL_PANEL 64
+#define EDGE_MRL_LEAST (-87.0f) /* exponents below it count as this: e^-87 is no denormal */
+
+/* acc[j] += sum over d < n_dims of x[d] * w[d * width + j], for j < width. */
+typedef void edge_mrl_accumulate_fn(const float *w, const float *x, size_t n_dims, size_t width,
+                                    float *acc);
+/* logits[j] = acc[j] * factor + bias[j]; return the largest. */
+typedef float edge_mrl_affine_fn(const float *acc, const float *bias, float factor, size_t n,
+                                 float *logits);
+typedef float edge_mrl_max_fn(const float *logits, size_t n);
+/* The first j whose logit is `value`; n if there is none. */
+typedef size_t edge_mrl_find_fn(const float *logits, size_t n, float value);
+/* With x = logit - max: the sums of e^x and of x e^x. */
+typedef void edge_mrl_sums_fn(const float *logits, size_t n, float max, float sums[2]);
+
 typedef struct edge_kernels {
     const char *isa;
     int (*available)(void); /* whether this processor, and its system, can run them */
@@ -65,6 +85,11 @@ typedef struct edge_kernels {
     edge_soft_prepare_fn *soft_prepare;
     edge_soft_u32_fn *soft_u32;
     edge_soft_u64_fn *soft_u64;
+    edge_mrl_accumulate_fn *mrl_accumulate;
+    edge_mrl_affine_fn *mrl_affine;
+    edge_mrl_max_fn *mrl_max;
+    edge_mrl_find_fn *mrl_find;
+    edge_mrl_sums_fn *mrl_sums;
 } edge_kernels;
 
 #define EDGE_KERNEL(isa) extern const edge_kernels edge_kernels__##isa;

@@ -449,6 +449,32 @@ static EDGE_AVX2 size_t edge_soft_u64__avx2(const uint64_t *codes, size_t begin,
     return i < end ? i : end;
 }
 
+/* ---- Matryoshka heads ----------------------------------------------------------------------- */
+
+EDGE_AVX2_INLINE __m256 edge_f32_load__avx2(const float *p) { return _mm256_loadu_ps(p); }
+EDGE_AVX2_INLINE void edge_f32_store__avx2(float *p, __m256 a) { _mm256_storeu_ps(p, a); }
+EDGE_AVX2_INLINE __m256 edge_f32_set1__avx2(float a) { return _mm256_set1_ps(a); }
+EDGE_AVX2_INLINE __m256 edge_f32_add__avx2(__m256 a, __m256 b) { return _mm256_add_ps(a, b); }
+EDGE_AVX2_INLINE __m256 edge_f32_mul__avx2(__m256 a, __m256 b) { return _mm256_mul_ps(a, b); }
+EDGE_AVX2_INLINE __m256 edge_f32_max__avx2(__m256 a, __m256 b) { return _mm256_max_ps(a, b); }
+
+EDGE_AVX2_INLINE int edge_f32_equal__avx2(__m256 a, __m256 b)
+{
+    return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ));
+}
+
+EDGE_AVX2_INLINE __m256 edge_f32_exp2i__avx2(__m256 shifted)
+{
+    const __m256i bits = _mm256_slli_epi32(_mm256_castps_si256(shifted), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(bits, _mm256_set1_epi32(0x3f800000)));
+}
+
+#define EDGE_F __m256
+#define EDGE_F_LANES 8
+#define EDGE_F_TARGET EDGE_AVX2
+#define EDGE_F_NAME(what) what##__avx2
+#include "kernels_mrl.h"
+
 const edge_kernels edge_kernels__avx2 = {
     "avx2",
     edge_available__avx2,
@@ -458,6 +484,11 @@ const edge_kernels edge_kernels__avx2 = {
     edge_soft_prepare__avx2,
     edge_soft_u32__avx2,
     edge_soft_u64__avx2,
+    edge_mrl_accumulate__avx2,
+    edge_mrl_affine__avx2,
+    edge_mrl_max__avx2,
+    edge_mrl_find__avx2,
+    edge_mrl_sums__avx2,
 };
 
 #endif

@@ -415,6 +415,32 @@ static EDGE_AVX512 size_t edge_soft_u64__avx512(const uint64_t *codes, size_t be
     return i < end ? i : end;
 }
 
+/* ---- Matryoshka heads ----------------------------------------------------------------------- */
+
+EDGE_AVX512_INLINE __m512 edge_f32_load__avx512(const float *p) { return _mm512_loadu_ps(p); }
+EDGE_AVX512_INLINE void edge_f32_store__avx512(float *p, __m512 a) { _mm512_storeu_ps(p, a); }
+EDGE_AVX512_INLINE __m512 edge_f32_set1__avx512(float a) { return _mm512_set1_ps(a); }
+EDGE_AVX512_INLINE __m512 edge_f32_add__avx512(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
+EDGE_AVX512_INLINE __m512 edge_f32_mul__avx512(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
+EDGE_AVX512_INLINE __m512 edge_f32_max__avx512(__m512 a, __m512 b) { return _mm512_max_ps(a, b); }
+
+EDGE_AVX512_INLINE int edge_f32_equal__avx512(__m512 a, __m512 b)
+{
+    return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ);
+}
+
+EDGE_AVX512_INLINE __m512 edge_f32_exp2i__avx512(__m512 shifted)
+{
+    const __m512i bits = _mm512_slli_epi32(_mm512_castps_si512(shifted), 23);
+    return _mm512_castsi512_ps(_mm512_add_epi32(bits, _mm512_set1_epi32(0x3f800000)));
+}
+
+#define EDGE_F __m512
+#define EDGE_F_LANES 16
+#define EDGE_F_TARGET EDGE_AVX512
+#define EDGE_F_NAME(what) what##__avx512
+#include "kernels_mrl.h"
+
 const edge_kernels edge_kernels__avx512 = {
     "avx512",
     edge_available__avx512,
@@ -424,6 +450,11 @@ const edge_kernels edge_kernels__avx512 = {
     edge_soft_prepare__avx512,
     edge_soft_u32__avx512,
     edge_soft_u64__avx512,
+    edge_mrl_accumulate__avx512,
+    edge_mrl_affine__avx512,
+    edge_mrl_max__avx512,
+    edge_mrl_find__avx512,
+    edge_mrl_sums__avx512,
 };
 
 #endif

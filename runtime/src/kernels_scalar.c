@@ -1,6 +1,8 @@
 /* Plain C, for every processor: what the other kernels must agree with. */
 #include "kernels.h"
 
+#include <string.h>
+
 static int edge_available__scalar(void) { return 1; }
 
 /*
@@ -155,6 +157,31 @@ static size_t edge_soft_u64__scalar(const uint64_t *codes, size_t begin, size_t 
     return i;
 }
 
+/* ---- Matryoshka heads ----------------------------------------------------------------------- */
+
+static inline float edge_f32_load__scalar(const float *p) { return *p; }
+static inline void edge_f32_store__scalar(float *p, float a) { *p = a; }
+static inline float edge_f32_set1__scalar(float a) { return a; }
+static inline float edge_f32_add__scalar(float a, float b) { return a + b; }
+static inline float edge_f32_mul__scalar(float a, float b) { return a * b; }
+static inline float edge_f32_max__scalar(float a, float b) { return a > b ? a : b; }
+static inline int edge_f32_equal__scalar(float a, float b) { return a == b; }
+
+static inline float edge_f32_exp2i__scalar(float shifted)
+{
+    uint32_t bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    bits = (bits << 23) + 0x3f800000u;
+    memcpy(&shifted, &bits, sizeof bits);
+    return shifted;
+}
+
+#define EDGE_F float
+#define EDGE_F_LANES 1
+#define EDGE_F_TARGET 
+#define EDGE_F_NAME(what) what##__scalar
+#include "kernels_mrl.h"
+
 const edge_kernels edge_kernels__scalar = {
     "scalar",
     edge_available__scalar,
@@ -164,4 +191,9 @@ const edge_kernels edge_kernels__scalar = {
     edge_soft_prepare__scalar,
     edge_soft_u32__scalar,
     edge_soft_u64__scalar,
+    edge_mrl_accumulate__scalar,
+    edge_mrl_affine__scalar,
+    edge_mrl_max__scalar,
+    edge_mrl_find__scalar,
+    edge_mrl_sums__scalar,
 };
