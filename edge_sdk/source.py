@@ -90,6 +90,7 @@ class Source:
 def find_source(
     model: str, *, checkpoint: str | os.PathLike[str] | None = None,
     data: str | os.PathLike[str] | None = None, dim: int | None = None, n_cases: int | None = None,
+    embedding_only: bool = False,
 ) -> Source:
     """Return the model that a command line names.
 
@@ -100,6 +101,7 @@ def find_source(
         data: Folder with data sets; without one, only the digits have real inputs.
         dim: Matryoshka dim to export.
         n_cases: At most this many held-out cases.
+        embedding_only: Leave the head of a zoo model out: its one output is the embedding.
 
     Raises:
         UnsupportedModel: No such zoo model or factory.
@@ -115,7 +117,7 @@ def find_source(
     if model not in zoo.names():
         raise UnsupportedModel(f"one of {', '.join(zoo.names())}, or module:factory", repr(model),
                                where="--model", hint="module:factory names a function of yours")
-    return _from_zoo(model, checkpoint, data, dim, n_cases)
+    return _from_zoo(model, checkpoint, data, dim, n_cases, embedding_only)
 
 
 def _no_dims(name: str) -> UnsupportedModel:
@@ -179,10 +181,10 @@ def from_sample(name: str, model: nn.Module, sample: Sequence[NDArray[Any]]) -> 
 
 def _from_zoo(
     name: str, checkpoint: str | os.PathLike[str] | None, data: str | os.PathLike[str] | None,
-    dim: int | None, n_cases: int | None,
+    dim: int | None, n_cases: int | None, embedding_only: bool,
 ) -> Source:
     from edge_sdk import zoo
-    from edge_sdk.nn.mrl import WithEmbedding
+    from edge_sdk.nn.mrl import EmbeddingOnly, WithEmbedding
     from edge_sdk.zoo.recipes import RECIPES
 
     recipe = RECIPES[name]
@@ -196,7 +198,9 @@ def _from_zoo(
         model = recipe.build().eval()
         load_weights(model, checkpoint)
     exported: nn.Module = model
-    if recipe.dims:
+    if embedding_only:
+        exported = EmbeddingOnly(model).eval()
+    elif recipe.dims:
         exported = WithEmbedding(model, dim).eval()
     elif dim is not None:
         raise _no_dims(name)
@@ -221,6 +225,8 @@ def _from_zoo(
         source.inputs_are = "synthetic noise (no data folder: pass --data)"
     else:
         _add_cases(source, recipe, dataset, n_cases)
+    if embedding_only:
+        source.targets = None  # the first output is no answer
     return source
 
 

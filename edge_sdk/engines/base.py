@@ -19,15 +19,17 @@ from edge_sdk.errors import FormatError, GranularityError, ShapeError
 
 
 class Engine(ABC):
-    """One loaded artifact. Not safe for concurrent calls; load one for each thread.
+    """One loaded artifact. Unless `concurrent`, one thread at a time may call it.
 
     Attributes:
         name: The engine's name as in `Metadata.target`.
         artifact: The verified file.
         granularities: Names that `run` accepts, as exported.
+        concurrent: Whether several threads may call `run` at once.
     """
 
     name: str
+    concurrent = False
 
     def __init__(self, artifact: Artifact, threads: int) -> None:
         self.artifact = artifact

@@ -25,6 +25,7 @@ class OnnxEngine(Engine):
     """
 
     name = "onnx"
+    concurrent = True
 
     @classmethod
     def prepare(cls) -> None:

@@ -208,3 +208,21 @@ class WithEmbedding(nn.Module):
         """Return {"logits": (n, n_classes), "embedding": (n, dim)}."""
         embedding = self.trunk.embed(x)[:, : self.dim]
         return {"logits": self.head(embedding), "embedding": embedding}
+
+
+class EmbeddingOnly(nn.Module):
+    """A model without its head, as it is exported for devices that classify elsewhere.
+
+    Holds copies.
+
+    Args:
+        model: Has `embed(x)`, (n, d), and a `head`.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.trunk: Any = copy.deepcopy(model, {id(model.head): nn.Identity()})
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Return {"embedding": (n, d)}."""
+        return {"embedding": self.trunk.embed(x)}
