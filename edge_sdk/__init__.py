@@ -12,18 +12,25 @@ from edge_sdk import errors
 if TYPE_CHECKING:
     from edge_sdk.artifact import Artifact as Artifact
     from edge_sdk.artifact import open_artifact as open_artifact
+    from edge_sdk.bundle import Bundle as Bundle
+    from edge_sdk.cascade import Cascade as Cascade
     from edge_sdk.codes import CodeIndex as CodeIndex
     from edge_sdk.codes import InstanceIndex as InstanceIndex
     from edge_sdk.engines import load as load
     from edge_sdk.export import export as export
+    from edge_sdk.session import Session as Session
 
-__all__ = ["Artifact", "CodeIndex", "InstanceIndex", "errors", "export", "load", "open_artifact"]
+__all__ = ["Artifact", "Bundle", "Cascade", "CodeIndex", "InstanceIndex", "Session", "errors",
+           "export", "load", "open_artifact"]
 
 _HOMES = {
     "Artifact": "edge_sdk.artifact",
     "open_artifact": "edge_sdk.artifact",
+    "Bundle": "edge_sdk.bundle",
+    "Cascade": "edge_sdk.cascade",
     "CodeIndex": "edge_sdk.codes",
     "InstanceIndex": "edge_sdk.codes",
+    "Session": "edge_sdk.session",
     "load": "edge_sdk.engines",
     # The module is callable: `edge_sdk.export(...)` and `python -m edge_sdk.export` are one name.
     "export": "edge_sdk.export",

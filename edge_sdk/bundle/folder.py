@@ -31,7 +31,7 @@ SCHEMA_VERSION = 1
 PROFILE_VERSION = 1
 SUFFIX = ".edge"
 MANIFEST = "manifest.json"
-HEAD, CODES, PROJECT, CASCADES = "head.mrl", "codes.llc", "bits.mrl", "cascades.json"
+HEAD, CODES, CASCADES = "head.mrl", "codes.llc", "cascades.json"
 CASES = "cases.npz"
 ROLES = ("model", "head", "codes", "project", "cascades", "cases", "profile")
 
@@ -131,9 +131,7 @@ class Bundle:
         self.path = path
         self.manifest = manifest
         self.head = Head.open(self._only("head"))
-        codes = self._find("codes")
-        self.codes = None if codes is None else CodeSignal(
-            CodeIndex.open(codes), Head.open(self._only("project")))
+        self.codes = self._codes()
         self.cascades = {name: self._cascade(name, stored)
                          for name, stored in (self._json("cascades") or {}).items()}
         if manifest.default and manifest.default not in self.cascades:
@@ -143,6 +141,17 @@ class Bundle:
         self.profile_content: dict[str, Any] | None = self._json("profile")
         if self.profile_content is not None:
             _check_profile(self.profile_content, str(self._find("profile")))
+
+    def _codes(self) -> CodeSignal | None:
+        path = self._find("codes")
+        if path is None:
+            return None
+        layers = tuple(Head.open(layer) for layer in self._all("project"))
+        try:
+            return CodeSignal(CodeIndex.open(path), layers)
+        except ShapeError as error:
+            raise FormatError("layers that lead to the codes' bits", error.got,
+                              where=str(self.path), hint="pack the bundle again") from error
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, verify: bool = True) -> Bundle:
@@ -230,9 +239,13 @@ class Bundle:
             raise FormatError("a cascade that fits the bundle's head", str(error.got), where=where,
                               hint="pack the bundle again") from error
 
+    def _all(self, role: str) -> list[Path]:
+        return [self.path / name for name, entry in self.manifest.files.items()
+                if entry.role == role]
+
     def _find(self, role: str) -> Path | None:
-        names = [name for name, entry in self.manifest.files.items() if entry.role == role]
-        return self.path / names[0] if names else None
+        found = self._all(role)
+        return found[0] if found else None
 
     def _only(self, role: str) -> Path:
         found = self._find(role)
@@ -300,9 +313,10 @@ def pack(
         add(HEAD, "head")
         if codes is not None:
             codes.codes.save(folder / CODES)
-            codes.project.save(folder / PROJECT)
             add(CODES, "codes")
-            add(PROJECT, "project")
+            for i, layer in enumerate(codes.project):
+                layer.save(folder / f"bits-{i}.mrl")
+                add(f"bits-{i}.mrl", "project")
         stored = {name: cascade.to_dict() for name, cascade in chosen.items()}
         (folder / CASCADES).write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
         add(CASCADES, "cascades")
@@ -348,7 +362,7 @@ def _check_models(models: Sequence[Metadata], head: Head, codes: CodeSignal | No
     if len({model.weights_sha256 for model in models}) != 1:
         raise ShapeError("artifacts of one model", "different weights", where="`models`",
                          hint="export all of them from the same checkpoint")
-    dim = max(head.dim, codes.project.dim if codes is not None else 0)
+    dim = max(head.dim, codes.project[0].dim if codes is not None else 0)
     for model in models:
         shapes = {spec.name: spec.shape for spec in model.outputs}
         if shapes.get("embedding", (0, 0))[-1] < dim:
@@ -358,10 +372,6 @@ def _check_models(models: Sequence[Metadata], head: Head, codes: CodeSignal | No
         if model.labels and len(model.labels) != head.n_classes:
             raise ShapeError(f"{len(model.labels)} classes", str(head.n_classes), where="`head`",
                              hint="it belongs to another model")
-    if codes is not None and codes.project.n_classes != codes.codes.bits:
-        raise ShapeError(f"a projection to {codes.codes.bits} bits",
-                         str(codes.project.n_classes), where="`codes`",
-                         hint="index and projection are trained together")
 
 
 def _check_cascades(

@@ -143,7 +143,8 @@ def reference_codes(model: str) -> CodeSignal | None:
     stored = matvit_codes.load()
     # Verdicts compare distances: the table of all 2^20 words would be two megabytes for nothing.
     index = CodeIndex.build(stored.codebook, decoders=("ed", "ord"))
-    return CodeSignal(index, Head.build([stored.weight], [stored.bias]))
+    return CodeSignal(index, tuple(Head.build([weight], [bias])
+                                   for weight, bias in stored.layers))
 
 
 def learn_all(

@@ -74,15 +74,30 @@ class CodeSignal:
 
     Attributes:
         codes: Class codes of k bits.
-        project: A head of one dim and k "classes": the bits' scores of an embedding.
+        project: Linear layers, heads of one dim each, with ReLU between them: from an
+            embedding to k scores, one for each bit.
     """
 
     codes: CodeIndex
-    project: Head
+    project: tuple[Head, ...]
+
+    def __post_init__(self) -> None:
+        widths = [layer.dim for layer in self.project[1:]] + [self.codes.bits]
+        if not self.project or [layer.n_classes for layer in self.project] != widths:
+            raise ShapeError(f"layers that lead to {self.codes.bits} bits",
+                             str([(layer.dim, layer.n_classes) for layer in self.project]),
+                             where="`project`", hint="codes and projection are trained together")
+
+    def scores(self, embeddings: Floats) -> Floats:
+        """Return the scores of the bits, (n, k) float32."""
+        *inner, last = self.project
+        for layer in inner:
+            embeddings = np.maximum(layer.at(embeddings), 0)
+        return last.at(embeddings)
 
     def words(self, embeddings: Floats) -> NDArray[np.uint64]:
         """Return the codes of embeddings (n, d), shape (n,); bit j is 1 where score j >= 0."""
-        bits = self.project.at(embeddings) >= 0
+        bits = self.scores(embeddings) >= 0
         places = np.arange(bits.shape[1], dtype=np.uint64)
         words: NDArray[np.uint64] = (bits.astype(np.uint64) << places).sum(
             axis=1, dtype=np.uint64)
@@ -236,7 +251,7 @@ class Cascade:
                 interpolate=bool(stored["interpolate"]), provenance=stored["provenance"],
                 codes=codes if stored["signal"] == "llc_margin" else None,
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise FormatError("a stored cascade", f"{type(error).__name__}: {error}", where=where,
                               hint="write it with Cascade.to_dict") from error
 
@@ -260,19 +275,20 @@ class Cascade:
         """
         previous = _native.NONE
         for group in self._groups:
-            vector = embed(group.granularity)
+            granularity, first, _, steps = group
+            vector = embed(granularity)
             try:
-                id_, step, confidence, sure = group.steps.one(vector, previous)
+                id_, step, confidence, sure = steps.one(vector, previous)
             except (TypeError, ShapeError):  # checked only now: most are what they should be
                 vector = single(vector, self.head.dim)
-                id_, step, confidence, sure = group.steps.one(vector, previous)
+                id_, step, confidence, sure = steps.one(vector, previous)
             if self._codes is not None:
                 confidence = float(self._codes.confidences(vector[None])[0])
-                sure = self._is_last(group) or confidence > self.thresholds[group.first]
-            previous = id_
+                sure = self._is_last(group) or confidence > self.thresholds[first]
             if sure:
                 break
-        place = group.first + step
+            previous = id_
+        place = first + step
         return Answer(id_, self.levels[place], place, confidence)
 
     def run(self, embeddings: Embeddings) -> Answers:

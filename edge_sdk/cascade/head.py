@@ -181,7 +181,8 @@ def single(embedding: Any, dim: int) -> Floats:
     if len(found) != 1:
         raise ShapeError(f"one embedding ({dim},), float32", f"{len(found)} of them",
                          where="`embedding`", hint="Cascade.run takes many")
-    return found[0]
+    one: Floats = found[0]
+    return one
 
 
 def _floats(values: ArrayLike, ndim: int, name: str) -> Floats:
