@@ -1,4 +1,4 @@
-"""A device whose speed changes, simulated: what the governor is tried on by benchmarks and tests."""
+"""A device whose speed changes, simulated: what benchmarks and tests try the governor on."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Noise:
 
     def draw(self, random: np.random.Generator, n: int) -> NDArray[np.float64]:
         """Return `n` factors."""
-        factors = np.exp(self.sigma * random.standard_normal(n))
-        return np.where(random.random(n) < self.spikes, self.spike, 1.0) * factors
+        factors: NDArray[np.float64] = np.exp(self.sigma * random.standard_normal(n))
+        return factors * np.where(random.random(n) < self.spikes, self.spike, 1.0)
 
 
 @dataclass(frozen=True)

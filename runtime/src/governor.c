@@ -6,19 +6,22 @@
  * device is now, times how much longer the tail is, times what the choice alone
  * is slower by. The first two are shared, so that a slowdown seen at one choice
  * informs the others, and recovery is noticed while a small one runs:
- *   speed  median of latency / p50 over the last 31, unless the last 9 differ
- *          from it by more than CHANGED: then theirs. One outlier moves neither.
- *   tail   each observation against the median of the 9 around it, over its
+ *   speed  median of latency / p50 over the last 63. Where the median of the last
+ *          13 differs from it by more than noise does, the device has changed, and
+ *          it starts anew from them. No single outlier moves either.
+ *   tail   each observation against the median of the 13 around it, beside its
  *          profile's p95 / p50; of the last 64 the 4th largest is the likely p95,
- *          and the 7th largest what p95 is surely above (binomial, 96 %).
+ *          and p95 is surely above the 7th largest (binomial, 96 %).
  *   own    a choice that was left because it was slow, while the next one shows
  *          a faster device, keeps the difference as its own for a while.
  *
  * Switching. Down at once, when the sure p95 or another limit is missed. Up only
- * after DWELL seconds and decisions, with room to spare in the first minute, at
- * most one switch within the minute before, and not while the device throttles.
- * A choice that fails within a minute of a step up is held back for twice as
- * long as the time before. A new budget is followed at once.
+ * after DWELL seconds and decisions, with at most one switch within the minute
+ * before, and not while the device throttles. The second and third switch within
+ * a minute need room to spare, so that none follows. A choice that fails is held
+ * back; if it does within a minute of a step up, for twice as long as the time
+ * before. A new budget is followed at once. Without a clock there is no step up
+ * after the first switch.
  *
  * Battery. Even spending allows each inference
  *   ((energy left - reserve) / seconds to last - what others drain) / rate
@@ -384,8 +387,8 @@ static void leave(edge_governor *g, uint32_t missed) {
 
 static EDGE_SMALL void move(edge_governor *g, uint32_t choice, int fresh, int failed, uint32_t missed) {
     if (failed) leave(g, missed);
-    if (!fresh) g->switched_s[1] = g->switched_s[0];
-    g->switched_s[0] = g->time_s;
+    g->switched_s[1] = fresh ? LONG_AGO_S : g->switched_s[0];
+    g->switched_s[0] = fresh ? LONG_AGO_S : g->time_s;
     g->arrived_s = g->time_s;
     g->rose = !fresh && !failed;
     g->decisions = 0;
@@ -462,23 +465,17 @@ EDGE_SMALL edge_status edge_governor_decide(edge_governor *g, const edge_budget 
 
 /* ---- what is learnt ---------------------------------------------------------------------- */
 
-/* Replace one value of `n` ascending ones. */
-static EDGE_SMALL void replace(double *sorted, uint32_t n, double old, double value) {
+/* Add a value to a window of at most `most`, in place of the oldest if it is full. */
+static EDGE_SMALL void push(double *recent, double *sorted, uint32_t *n, uint32_t most,
+                            uint32_t *next, double value) {
     uint32_t i = 0;
-    while (i < n - 1 && sorted[i] != old) i++;
+    if (*n < most)
+        i = (*n)++;
+    else
+        while (i < most - 1 && sorted[i] != recent[*next]) i++;
     for (; i > 0 && sorted[i - 1] > value; i--) sorted[i] = sorted[i - 1];
-    for (; i < n - 1 && sorted[i + 1] < value; i++) sorted[i] = sorted[i + 1];
+    for (; i + 1 < *n && sorted[i + 1] < value; i++) sorted[i] = sorted[i + 1];
     sorted[i] = value;
-}
-
-/* Add a value to a window of at most `most`: in place of the oldest if it is full. */
-static EDGE_SMALL void push(double *recent, double *sorted, uint32_t *n, uint32_t most, uint32_t *next,
-                 double value) {
-    if (*n < most) {
-        recent[*next] = sorted[*n] = value;
-        *n += 1;
-    }
-    replace(sorted, *n, recent[*next], value);
     recent[*next] = value;
     *next = *next + 1 < most ? *next + 1 : 0;
 }
@@ -506,7 +503,7 @@ static EDGE_SMALL void learn_speed(edge_governor *g, const edge_choice *c, doubl
     }
     if (g->observations < FAST) g->observations++;
     if (g->observations < FAST) return;
-    /* The one in the middle of the last 9 has its neighbours on both sides by now. */
+    /* The one in the middle of the last 13 has its neighbours on both sides by now. */
     middle = (g->fast_next + FAST / 2) % FAST;
     push(g->tail[0], g->tail[1], &tail_n, TAIL, &g->tail_next,
          g->fast[0][middle] / fast * g->shape[middle]);
