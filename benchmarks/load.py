@@ -40,7 +40,8 @@ class Noise:
     def draw(self, random: np.random.Generator, n: int) -> NDArray[np.float64]:
         """Return `n` factors."""
         factors: NDArray[np.float64] = np.exp(self.sigma * random.standard_normal(n))
-        return factors * np.where(random.random(n) < self.spikes, self.spike, 1.0)
+        factors[random.random(n) < self.spikes] *= self.spike
+        return factors
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class Run:
     @property
     def switched_s(self) -> NDArray[np.float64]:
         """Return when the choice changed."""
-        return self.at_s[1:][np.diff(self.choices) != 0]
+        switched: NDArray[np.float64] = self.at_s[1:][np.diff(self.choices) != 0]
+        return switched
 
     def p95_ms(self, start: int, stop: int) -> float:
         """Return the 95th percentile of the latencies of a stretch."""

@@ -142,6 +142,14 @@ class Oracle:
         return [i for i in self.order() if (held_too or not self.time < self.held[i])
                 and self.misses(told, i, self.tail(4), room) == 0]
 
+    def better_than(self, current):
+        """Those that come before it, for more than their latency alone."""
+        before = self.order()[:self.order().index(current)]
+        if self.mode != "normal":
+            return before
+        return [i for i in before if self.accuracy[i] != self.accuracy[current]
+                or self.profiled_mj[i] < self.profiled_mj[current]]
+
     def order(self):
         return self.by_accuracy if self.mode == "normal" else self.thrift
 
@@ -234,9 +242,7 @@ class Oracle:
                 return found[0], True
             return self.fastest(self.fitting(told) or self.everyone), True
         if not hot and self.until_rise() <= 0 and self.decisions >= 16:
-            better = self.order()
-            if stays:
-                better = better[:better.index(self.current)]
+            better = self.better_than(self.current) if stays else self.everyone
             found = [i for i in self.fitting(told, room) if i in better]
             if found:
                 return found[0], False
@@ -263,13 +269,14 @@ class Oracle:
             return None, False
         waiting = self.fitting(told, held_too=True)
         if not missed:
-            waiting = [i for i in waiting if self.order().index(i) < self.order().index(choice)]
+            waiting = [i for i in waiting if i in self.better_than(choice)]
         if waiting and waiting[0] != choice:
             return waiting[0], True
-        place = self.order().index(choice)
-        if missed or self.mode != "normal" or place == 0:
+        if missed or self.mode != "normal":
             return None, False
-        return self.order()[place - 1], False
+        before = self.order()[:self.order().index(choice)]
+        unfit = [i for i in before if self.misses(told, i, self.tail(4), 1.0)]
+        return (unfit[-1] if unfit else None), False
 
     def explain(self, told, choice, missed, hot):
         better, waits = self.better_of(told, choice, missed)

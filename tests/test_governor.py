@@ -1,4 +1,4 @@
-"""The governor: as its plain version decides, steady under noise, quick under load, and in words."""
+"""The governor: as its plain version decides, steady under noise, quick under load, in words."""
 
 from __future__ import annotations
 
@@ -226,14 +226,17 @@ def simulated(noise, slack, rate_hz, load, *, n, seed):
 def test_after_the_load_doubles_p95_is_within_budget_again_in_50_inferences(noise, rate_hz):
     n = max(600, int(300 * rate_hz))
     start, stop = n // 3, 2 * n // 3
-    for seed in range(5):
+    before, after = [], []
+    for seed in range(6):
         run, budget_ms = simulated(noise, 1.15, rate_hz, loads.step_up_and_down(start, stop), n=n,
                                    seed=seed)
         assert run.latency_ms[start:start + 9].max() > budget_ms  # or nothing had happened
         assert run.p95_ms(start + 50, stop) <= budget_ms, seed
         assert run.p95_ms(stop + 50, n) <= budget_ms, seed
-        assert np.mean(run.choices[:start] == 3) > 0.9, seed
-        assert np.mean(run.choices[-n // 6:] == 3) > 0.8, seed
+        before.append(np.mean(run.choices[:start] == 3))
+        after.append(np.mean(run.choices[-n // 6:] == 3))
+    assert np.mean(before) > 0.95  # and XL runs where it fits
+    assert np.mean(after) > 0.8
 
 
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
@@ -272,8 +275,10 @@ def test_a_busy_core_slows_many_threads_and_one_thread_is_found_instead():
                          noise=noise, seed=0,
                          load=lambda i, choice: 4.0 if i >= 100 and choice == 2 else 1.0)
     assert set(run.choices[:100]) == {2}
-    assert np.mean(run.choices[-300:] == 1) > 0.8
+    assert np.mean(run.choices[-300:] == 1) > 0.95
     assert run.most_switches_a_minute() <= 3
+    assert "the most accurate that keeps" in simulation.last.reason
+    assert "would miss" not in simulation.last.reason
 
 
 # ---- the choice ------------------------------------------------------------------------------
@@ -365,7 +370,7 @@ def test_a_new_budget_is_followed_at_once_and_an_equal_one_is_no_new_one():
 def test_a_throttled_device_never_steps_up_and_says_so():
     governor, budget = Governor(SIZES), Budget(latency_ms=33)
     names(governor, budget, 3)
-    for i in range(9):
+    for _ in range(9):
         governor.observe(SIZES[3], 44.0, now_s=3.0)
     assert governor.decide(budget, now_s=4.0).choice.name != "XL"
     hot = [state(throttled=True), state(thermal_headroom=1.1)]
@@ -383,8 +388,8 @@ def test_a_choice_that_waits_says_for_how_long():
     for _ in range(9):
         governor.observe(SIZES[3], 44.0, now_s=3.0)
     governor.decide(budget, now_s=3.0)
-    for _ in range(20):
-        governor.observe(SIZES[2], 15.0, now_s=4.0)
+    for i in range(33):
+        governor.observe(SIZES[2], 30.0 if i < 13 else 15.0, now_s=4.0)
     decision = governor.decide(budget, now_s=4.0)
     assert decision.why == "waits"
     assert "XL fits too, and is taken in 9 s" in decision.reason
@@ -402,7 +407,7 @@ def test_the_battery_is_spent_evenly_and_lasts():
                                    now_s=float(i))
         spent.append(decision.choice.energy_mj)
         left -= spent[-1]
-    assert 0 <= left < 0.25 * 200_000
+    assert 0 <= left < 0.1 * 200_000
     assert np.mean(spent[:2000]) < 1.5 * np.mean(spent)  # even: not all at first
     assert decision.rate_hz == pytest.approx(1.0, rel=0.05)
 
@@ -449,7 +454,7 @@ def test_the_floor_is_left_only_a_little_above_it():
     ("last until 12:00", 24 * 3600), ("Last  until 0:30", 12.5 * 3600), ("last 90 min", 5400),
     ("last 1.5h", 5400), (" last 30 s ", 30),
 ])
-def test_a_time_to_last_is_read_on_the_local_clock(text, seconds):
+def test_a_time_to_last_is_read_and_one_of_the_day_on_the_local_clock(text, seconds):
     noon = datetime(2024, 3, 5, 12, 0)
     governor = Governor(SIZES, clock=lambda: noon)
     decision = governor.decide(Budget(battery=text), state(energy_left_mj=10.0 * seconds),

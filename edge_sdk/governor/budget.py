@@ -28,8 +28,9 @@ class Budget:
         latency_ms: Of the 95th percentile.
         energy_mj: Of an inference.
         battery: "last until 18:00" (local time; tomorrow's if it is past),
-            "last 6 h" or "last 90 min" spend what is left evenly until then;
-            20 or "20 %" is a floor, below which the thriftiest choice runs.
+            "last 6 h" or "last 90 min" from the first decision on: what is
+            left is spent evenly until then. 20 or "20 %" is a floor, below
+            which the thriftiest choice runs.
         memory_mb: Of RAM.
         risk: Of a cascade's early answer being another than the full model's, 0 to 1.
         min_accuracy: 0 to 1.
@@ -62,12 +63,10 @@ class Battery:
     for_s: float | None = None
 
     def ends(self, clock: Callable[[], datetime]) -> datetime | None:
-        """Return when the battery may be empty, on the local clock; None without such a time."""
-        now = clock()
-        if self.for_s is not None:
-            return now + timedelta(seconds=self.for_s)
+        """Return the next such time of day on the local clock; None if none is named."""
         if self.until is None:
             return None
+        now = clock()
         hour, minute = self.until
         end = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
         return end if end > now else end + timedelta(days=1)

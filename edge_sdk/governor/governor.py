@@ -70,6 +70,7 @@ class Governor:
         self._budget: Budget | None = None
         self._battery = Battery()
         self._ends: datetime | None = None
+        self._ends_s = math.nan
         self._look_up_s = math.inf
         self._limits: tuple[float, ...] = ()
         self._log = None if log is None else Log(log, self.choices)
@@ -157,15 +158,16 @@ class Governor:
             if budget != self._budget:
                 self._battery = battery_of(budget.battery)
                 self._ends = self._battery.ends(self._clock)
+                self._ends_s = now_s + (self._battery.for_s or math.nan)
             self._budget = budget
-        until_s, self._look_up_s = math.nan, math.inf
+        self._look_up_s = math.inf
         if self._ends is not None:
-            until_s = now_s + (self._ends.timestamp() - self._clock().timestamp())
+            self._ends_s = now_s + (self._ends.timestamp() - self._clock().timestamp())
             self._look_up_s = now_s + REFRESH_S
         limits = (budget.latency_ms, budget.energy_mj, budget.memory_mb, budget.risk,
                   budget.min_accuracy, self._battery.floor_pct)
         self._limits = (*(math.nan if limit is None else float(limit) for limit in limits),
-                        until_s)
+                        self._ends_s)
         self._native.allow(*self._limits)
 
 

@@ -16,8 +16,8 @@
  *          a faster device, keeps the difference as its own for a while.
  *
  * Switching. Down at once, when the sure p95 or another limit is missed. Up only
- * after DWELL seconds and decisions, with at most one switch within the minute
- * before, and not while the device throttles. The second and third switch within
+ * after DWELL seconds and decisions, for more accuracy or less energy, with at most
+ * one switch within the minute before, and not while the device throttles. The second and third switch within
  * a minute need room to spare, so that none follows. A choice that fails is held
  * back; if it does within a minute of a step up, for twice as long as the time
  * before. A new budget is followed at once. Without a clock there is no step up
@@ -327,12 +327,19 @@ static EDGE_SMALL uint32_t fastest(const edge_governor *g, const limits *l, int 
     return best;
 }
 
-/* The first in order that fits and is not held back, or EDGE_NONE; before `end` only. */
-static EDGE_SMALL uint32_t first_fit(const edge_governor *g, const limits *l, uint32_t end, double room,
-                          int held_too) {
+/* Of a choice that comes before `current`: whether that is for more than its latency alone. */
+static int is_worth_it(const edge_governor *g, uint32_t i, uint32_t current) {
+    const edge_choice *x = &g->choices[i], *y = &g->choices[current];
+    return g->mode != NORMAL || x->accuracy != y->accuracy || x->energy_mj < y->energy_mj;
+}
+
+/* The first in order that fits, or EDGE_NONE; of those better than `current`, if it is one. */
+static EDGE_SMALL uint32_t first_fit(const edge_governor *g, const limits *l, uint32_t current,
+                                     double room, int held_too) {
     const uint8_t *order = order_of(g);
-    for (uint32_t k = 0; k < g->n && order[k] != end; k++)
+    for (uint32_t k = 0; k < g->n && order[k] != current; k++)
         if ((held_too || !is_held(g, order[k])) &&
+            (current == EDGE_NONE || is_worth_it(g, order[k], current)) &&
             misses(g, l, order[k], g->likely_tail, room) == 0)
             return order[k];
     return EDGE_NONE;
@@ -405,7 +412,7 @@ static uint32_t place_of(const edge_governor *g, uint32_t choice) {
 static EDGE_SMALL void explain(const edge_governor *g, const limits *l, edge_decision *d) {
     const uint32_t waiting =
         g->mode == FLOOR ? EDGE_NONE : first_fit(g, l, d->met ? d->choice : EDGE_NONE, 1, 1);
-    const uint32_t place = place_of(g, d->choice);
+    uint32_t place = place_of(g, d->choice);
     d->why = g->mode == FLOOR ? EDGE_WHY_FLOOR : g->mode == SAVER ? EDGE_WHY_SAVER : EDGE_WHY_BEST;
     d->better = EDGE_NONE;
     d->better_p95_ms = d->wait_s = unknown();
@@ -415,8 +422,10 @@ static EDGE_SMALL void explain(const edge_governor *g, const limits *l, edge_dec
         d->wait_s = larger(larger(until_rise_s(g), g->held_until_s[waiting] - g->time_s), 0);
     } else if (d->missed && g->mode != FLOOR) {
         d->why = EDGE_WHY_MISSED;
-    } else if (g->mode == NORMAL && place > 0) {
-        d->better = order_of(g)[place - 1];
+    } else if (g->mode == NORMAL) {
+        /* One that fits too is no better but for its latency. */
+        while (place > 0 && misses(g, l, order_of(g)[place - 1], g->likely_tail, 1) == 0) place--;
+        if (place > 0) d->better = order_of(g)[place - 1];
     }
     if (d->better == EDGE_NONE) return;
     d->better_missed = misses(g, l, d->better, g->likely_tail, 1);
@@ -504,7 +513,8 @@ static EDGE_SMALL void learn_speed(edge_governor *g, const edge_choice *c, doubl
     if (g->observations < FAST) g->observations++;
     if (g->observations < FAST) return;
     /* The one in the middle of the last 13 has its neighbours on both sides by now. */
-    middle = (g->fast_next + FAST / 2) % FAST;
+    middle = g->fast_next + FAST / 2;
+    if (middle >= FAST) middle -= FAST;
     push(g->tail[0], g->tail[1], &tail_n, TAIL, &g->tail_next,
          g->fast[0][middle] / fast * g->shape[middle]);
     g->likely_tail = g->tail[1][TAIL - 4];
