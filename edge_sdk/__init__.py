@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from edge_sdk.codes import InstanceIndex as InstanceIndex
     from edge_sdk.engines import load as load
     from edge_sdk.export import export as export
+    from edge_sdk.governor import Budget as Budget
+    from edge_sdk.governor import Governor as Governor
     from edge_sdk.session import Session as Session
 
-__all__ = ["Artifact", "Bundle", "Cascade", "CodeIndex", "InstanceIndex", "Session", "errors",
-           "export", "load", "open_artifact"]
+__all__ = [
+    "Artifact", "Budget", "Bundle", "Cascade", "CodeIndex", "Governor", "InstanceIndex", "Session",
+    "errors", "export", "load", "open_artifact",
+]
 
 _HOMES = {
     "Artifact": "edge_sdk.artifact",
@@ -31,6 +35,8 @@ _HOMES = {
     "CodeIndex": "edge_sdk.codes",
     "InstanceIndex": "edge_sdk.codes",
     "Session": "edge_sdk.session",
+    "Budget": "edge_sdk.governor",
+    "Governor": "edge_sdk.governor",
     "load": "edge_sdk.engines",
     # The module is callable: `edge_sdk.export(...)` and `python -m edge_sdk.export` are one name.
     "export": "edge_sdk.export",

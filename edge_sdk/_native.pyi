@@ -119,3 +119,66 @@ class Steps:
     def many(self, x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], previous: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None = None) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(None,))], Annotated[NDArray[numpy.int32], dict(shape=(None,))], Annotated[NDArray[numpy.float32], dict(shape=(None,))], Annotated[NDArray[numpy.bool_], dict(shape=(None,))]]: ...
 
     def every(self, x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], previous: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None = None) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(None, None))], Annotated[NDArray[numpy.float32], dict(shape=(None, None))]]: ...
+
+MAX_CHOICES: int = 32
+
+NO_CHOICE: int = 4294967295
+
+class Decision:
+    """What edge_governor_decide answers."""
+
+    @property
+    def choice(self) -> int: ...
+
+    @property
+    def met(self) -> bool: ...
+
+    @property
+    def missed(self) -> int: ...
+
+    @property
+    def why(self) -> int: ...
+
+    @property
+    def better(self) -> int: ...
+
+    @property
+    def better_missed(self) -> int: ...
+
+    @property
+    def unpaced(self) -> bool: ...
+
+    @property
+    def switched(self) -> bool: ...
+
+    @property
+    def predicted_p95_ms(self) -> float: ...
+
+    @property
+    def better_p95_ms(self) -> float: ...
+
+    @property
+    def wait_s(self) -> float: ...
+
+    @property
+    def slowdown(self) -> float: ...
+
+    @property
+    def allowed_mj(self) -> float: ...
+
+    @property
+    def rate_hz(self) -> float: ...
+
+class Governor:
+    """The state of a governor, and the budget it keeps."""
+
+    def __init__(self, choices: Sequence[Sequence[float]]) -> None: ...
+
+    def allow(self, latency_ms: float, energy_mj: float, memory_mb: float, risk: float, min_accuracy: float, battery_floor_pct: float, last_until_s: float) -> None: ...
+
+    def decide(self, state: object | None, now_s: object | None, rate_hz: object | None) -> Decision: ...
+
+    def observe(self, choice: int, latency_ms: float, energy_mj: object | None, now_s: object | None) -> None: ...
+
+    def state(self) -> bytes:
+        """Return the state's bytes; equal ones decide alike."""

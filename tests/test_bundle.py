@@ -100,7 +100,7 @@ def test_a_bundle_opens_as_it_was_packed(packed, tmp_path):
 
 
 def test_a_projection_to_other_bits_than_the_codes_is_refused():
-    with pytest.raises(ShapeError, match=r"layers that lead to 12 bits, got \[\(8, 7\), \(7, 11\)\]"):
+    with pytest.raises(ShapeError, match=r"layers that lead to 12 bits, got .*\(7, 11\)\]"):
         bundles.code_signal(width=11)
 
 

@@ -479,6 +479,156 @@ EDGE_API edge_status edge_mrl_cascade(const edge_mrl *head, const float *x, size
                                       void *workspace, size_t workspace_size,
                                       edge_verdict *verdicts);
 
+/* ---- governor: how much of the model to run ---------------------------------- */
+
+#define EDGE_GOVERNOR_MAX_CHOICES 32u
+
+/*
+ * One way to run a session: a granularity or cascade, and a thread count, as
+ * profiled on this device. NaN where unknown, but for the latencies.
+ */
+typedef struct edge_choice {
+    double latency_p50_ms; /* > 0 */
+    double latency_p95_ms; /* >= latency_p50_ms */
+    double energy_mj;      /* of an inference */
+    double accuracy;
+    double risk;   /* epsilon of a risk-controlled cascade; 0 for the full model */
+    double ram_mb; /* peak */
+} edge_choice;
+
+/* What the caller allows; NaN where there is no limit. A cost unknown misses a limit on it. */
+typedef struct edge_budget {
+    double latency_ms;        /* of the 95th percentile */
+    double energy_mj;         /* of an inference */
+    double memory_mb;         /* of RAM */
+    double risk;
+    double min_accuracy;
+    double battery_floor_pct; /* keep this much of the battery */
+    double last_until_s;      /* let the battery last until then, on the clock of now_s */
+} edge_budget;
+
+/*
+ * What the device says at this moment; NaN where unknown, -1 for the flags.
+ * Nonsense (250 % of battery, negative energy) counts as unknown.
+ */
+typedef struct edge_signals {
+    double now_s; /* any clock that does not go back */
+    double battery_pct;
+    double energy_left_mj;   /* in the battery */
+    double battery_power_mw; /* drain of the whole device */
+    double thermal_headroom; /* 1 is where throttling begins, as Android has it */
+    double free_ram_mb;      /* beside what the choice observed last takes */
+    double rate_hz;          /* inferences expected; if unknown, learnt from the decisions */
+    int32_t charging;        /* 1, 0, or -1: unknown; likewise below */
+    int32_t throttled;
+    int32_t power_saver;
+    int32_t reserved; /* 0 */
+} edge_signals;
+
+/* Limits that a choice can miss; bits of a mask. */
+typedef enum edge_limit {
+    EDGE_LIMIT_LATENCY = 1,
+    EDGE_LIMIT_ENERGY = 2,
+    EDGE_LIMIT_BATTERY = 4, /* the floor, or the even spending of what is left */
+    EDGE_LIMIT_MEMORY = 8,
+    EDGE_LIMIT_FREE_RAM = 16,
+    EDGE_LIMIT_RISK = 32,
+    EDGE_LIMIT_ACCURACY = 64
+} edge_limit;
+
+typedef enum edge_why {
+    EDGE_WHY_BEST = 0,      /* of those that fit */
+    EDGE_WHY_WAITS = 1,     /* `better` fits too, and is taken if it still does later */
+    EDGE_WHY_THROTTLED = 2, /* `better` fits too, but the device is hot */
+    EDGE_WHY_SAVER = 3,     /* the thriftiest that fits: the power saver is on */
+    EDGE_WHY_FLOOR = 4,     /* the thriftiest of all: the battery is at its floor */
+    EDGE_WHY_MISSED = 5     /* the fastest of all: nothing fits */
+} edge_why;
+
+typedef struct edge_decision {
+    double predicted_p95_ms;
+    double better_p95_ms; /* NaN without `better`; likewise wait_s */
+    double wait_s;        /* until `better` may be taken, if not held by the device itself */
+    double slowdown;      /* of the device, against the profile */
+    double allowed_mj;    /* what even spending allows an inference; NaN: it sets no limit */
+    double rate_hz;       /* the rate that this came from; NaN unknown */
+    uint32_t choice;
+    uint32_t met;           /* 1, or 0 if `missed` is not empty */
+    uint32_t missed;        /* edge_limit bits that the choice misses */
+    uint32_t why;           /* edge_why */
+    uint32_t better;        /* the next better choice, or EDGE_NONE */
+    uint32_t better_missed; /* what that one misses */
+    uint32_t unpaced;       /* 1: last_until_s is asked for, but what it takes is unknown */
+    uint32_t switched;      /* 1: another choice than the decision before */
+} edge_decision;
+
+#define EDGE_GOVERNOR_FAST 13u  /* observations that tell a change of speed */
+#define EDGE_GOVERNOR_SLOW 63u /* observations that tell the speed */
+#define EDGE_GOVERNOR_TAIL 64u /* observations that tell the 95th percentile */
+
+/* The state: no pointers, so that it can be copied, stored and compared as bytes. */
+typedef struct edge_governor {
+    edge_choice choices[EDGE_GOVERNOR_MAX_CHOICES];
+    double energy_mj[EDGE_GOVERNOR_MAX_CHOICES];    /* as observed */
+    double own[EDGE_GOVERNOR_MAX_CHOICES];          /* slower than its profile, beside others */
+    double own_until_s[EDGE_GOVERNOR_MAX_CHOICES];
+    double held_until_s[EDGE_GOVERNOR_MAX_CHOICES]; /* it failed: not before then */
+    double hold_s[EDGE_GOVERNOR_MAX_CHOICES];
+    double fast[2][EDGE_GOVERNOR_FAST]; /* latency / p50: as they came, and ascending */
+    double slow[2][EDGE_GOVERNOR_SLOW];
+    double tail[2][EDGE_GOVERNOR_TAIL]; /* latency / p95, each beside the median around it */
+    double shape[EDGE_GOVERNOR_FAST];   /* p50 / p95 of the choices in fast[0] */
+    double speed, likely_tail, sure_tail;
+    double time_s, last_s;              /* since the start; the caller's clock */
+    double arrived_s, switched_s[2];
+    double decided_s, rate_events, rate_s;
+    double allowed_mj, spent_mj, left_speed;
+    edge_budget budget;
+    uint8_t order[2][EDGE_GOVERNOR_MAX_CHOICES]; /* by accuracy; by thrift */
+    uint32_t n, current, running, mode;
+    uint32_t met, rose, decisions, observations;
+    uint32_t left, left_seen, fast_next, slow_next;
+    uint32_t slow_n, tail_next, has_clock, reserved;
+} edge_governor;
+
+/** Set every limit to "none". */
+EDGE_API void edge_budget_clear(edge_budget *budget);
+/** Set every signal to "unknown". */
+EDGE_API void edge_signals_clear(edge_signals *signals);
+
+/**
+ * Start a governor; it keeps a copy of `choices`.
+ *
+ * @param n  At most EDGE_GOVERNOR_MAX_CHOICES, at least 1. Choices of unknown
+ *           accuracy are taken to be in ascending order, below all known ones.
+ * @return EDGE_OK or EDGE_ERR_ARGUMENT (also for latencies that are no profile).
+ */
+EDGE_API edge_status edge_governor_start(edge_governor *governor, const edge_choice *choices,
+                                         uint32_t n);
+
+/**
+ * Decide how the next inference is to run: the most accurate choice that fits.
+ *
+ * Equal accuracies: less energy, then less latency, then the lower index. Equal
+ * inputs from the start on give equal decisions, bit for bit. A governor serves
+ * one stream of inferences in one thread; src/governor.c has the rules.
+ *
+ * @return EDGE_OK or EDGE_ERR_ARGUMENT (a NULL pointer, a governor not started).
+ */
+EDGE_API edge_status edge_governor_decide(edge_governor *governor, const edge_budget *budget,
+                                          const edge_signals *signals, edge_decision *decision);
+
+/**
+ * Learn from an inference that has run.
+ *
+ * @param latency_ms  Ignored unless finite and above 0.
+ * @param energy_mj   NaN if unknown.
+ * @param now_s       As in edge_signals.
+ * @return EDGE_OK or EDGE_ERR_ARGUMENT (also for a choice out of range).
+ */
+EDGE_API edge_status edge_governor_observe(edge_governor *governor, uint32_t choice,
+                                           double latency_ms, double energy_mj, double now_s);
+
 #ifdef __cplusplus
 }
 #endif

@@ -51,3 +51,4 @@ edge_status free_of_gil(F &&work) {
 void bind_files(nb::module_ &m);
 void bind_codes(nb::module_ &m);
 void bind_mrl(nb::module_ &m);
+void bind_governor(nb::module_ &m);

@@ -52,4 +52,5 @@ NB_MODULE(_native, m) {
     bind_files(m);
     bind_codes(m);
     bind_mrl(m);
+    bind_governor(m);
 }

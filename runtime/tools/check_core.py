@@ -37,9 +37,9 @@ COMPILER_RUNTIME = {
     "__aeabi_llsl", "__aeabi_llsr", "__aeabi_lasr", "__clzdi2", "__ctzdi2", "__popcountdi2",
     "__gnu_thumb1_case_uqi",  # a switch,
     # and doubles.
-    "__aeabi_dadd", "__aeabi_dsub", "__aeabi_dmul", "__aeabi_d2f", "__aeabi_f2d", "__aeabi_l2d",
-    "__aeabi_ul2d", "__aeabi_dcmpeq", "__aeabi_dcmplt", "__aeabi_dcmple", "__aeabi_dcmpge",
-    "__aeabi_dcmpgt",
+    "__aeabi_dadd", "__aeabi_dsub", "__aeabi_dmul", "__aeabi_ddiv", "__aeabi_d2f", "__aeabi_f2d",
+    "__aeabi_l2d", "__aeabi_ul2d", "__aeabi_dcmpeq", "__aeabi_dcmplt", "__aeabi_dcmple",
+    "__aeabi_dcmpge", "__aeabi_dcmpgt",
 }
 """All that the core may leave undefined, with LIBC."""
 
