@@ -278,8 +278,8 @@ def test_a_profile_of_another_device_warns_and_is_measured_again_on_request(
 def test_a_profile_that_is_none_is_refused(packed, tmp_path, plans):
     copy = tmp_path / "digits.edge"
     shutil.copytree(packed, copy)
-    Bundle.open(copy).replace_profile(profile_of(plans=plans))
     with pytest.raises(FormatError, match="a profile"):
+        Bundle.open(copy).replace_profile(profile_of(plans=plans))
         Session.open(copy, device=FixedDevice(identity=HERE))
 
 
