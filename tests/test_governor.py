@@ -281,6 +281,20 @@ def test_a_busy_core_slows_many_threads_and_one_thread_is_found_instead():
     assert "would miss" not in simulation.last.reason
 
 
+def test_a_choice_that_keeps_failing_is_tried_ever_more_rarely():
+    noise = loads.Noise(0.05)
+    run = loads.simulate(Simulated(noise, P50_MS[-1] * noise.p95() * 1.1), P50_MS, n=7200,
+                         rate_hz=2.0, noise=noise, seed=0,
+                         load=lambda i, choice: 1.6 if i >= 50 and choice == 3 else 1.0)
+    tried_s = run.at_s[1:][(np.diff(run.choices) > 0) & (run.choices[1:] == 3)]
+    gaps_s = np.diff(tried_s)
+    assert 4 <= len(tried_s) <= 14  # of an hour
+    assert gaps_s[-1] > 600
+    assert gaps_s[-1] > 4 * gaps_s[0]
+    assert np.mean(run.choices[100:] == 2) > 0.8
+    assert run.p95_ms(100, 7200) < P50_MS[-1] * noise.p95()
+
+
 # ---- the choice ------------------------------------------------------------------------------
 
 
@@ -471,6 +485,15 @@ def test_a_time_of_day_is_looked_up_again_when_the_clocks_part():
     for i in range(100):
         last = governor.decide(budget, device, now_s=61 + i / 100, rate_hz=1)
     assert last.allowed_mj == pytest.approx(60, rel=0.01)
+
+
+@pytest.mark.parametrize("battery", ["last 6 h", "last until 18:00"])
+def test_a_time_to_last_counts_from_the_first_time_that_is_known(battery):
+    governor = Governor(SIZES, clock=lambda: datetime(2024, 3, 5, 12, 0))
+    budget, device = Budget(battery=battery), state(energy_left_mj=6 * 36e3)
+    for now_s in (nan, inf):
+        assert governor.decide(budget, device, now_s=now_s, rate_hz=1).allowed_mj is None
+    assert governor.decide(budget, device, now_s=7, rate_hz=1).allowed_mj == pytest.approx(10)
 
 
 # ---- bad input -------------------------------------------------------------------------------
