@@ -149,7 +149,8 @@ static EDGE_SMALL int copy_choices(edge_governor *g, const edge_choice *choices,
     return 1;
 }
 
-EDGE_SMALL edge_status edge_governor_start(edge_governor *g, const edge_choice *choices, uint32_t n) {
+EDGE_SMALL edge_status edge_governor_start(edge_governor *g, const edge_choice *choices,
+                                           uint32_t n) {
     if (!g) return EDGE_ERR_ARGUMENT;
     memset(g, 0, sizeof *g);
     if (!choices || n == 0 || n > EDGE_GOVERNOR_MAX_CHOICES || !copy_choices(g, choices, n))
@@ -294,7 +295,8 @@ static EDGE_SMALL int is_same_budget(const edge_budget *a, const edge_budget *b)
            is_known(a->last_until_s) == is_known(b->last_until_s);
 }
 
-static EDGE_SMALL uint32_t mode_of(const edge_governor *g, const edge_budget *budget, const edge_signals *s) {
+static EDGE_SMALL uint32_t mode_of(const edge_governor *g, const edge_budget *budget,
+                                   const edge_signals *s) {
     const double pct = known_within(s->battery_pct, 0, 100);
     /* Once at the floor, a little above it still counts. */
     const double margin = g->mode == FLOOR ? FLOOR_MARGIN_PCT : 0;
