@@ -97,7 +97,7 @@ class Governor:
         """
         if now_s is None:
             now_s = time.monotonic()
-        if budget is not self._budget or now_s >= self._look_up_s:
+        if budget is not self._budget or not now_s < self._look_up_s:
             self._allow(budget, now_s)
         try:
             answer = self._native.decide(state, now_s, rate_hz)
@@ -154,16 +154,19 @@ class Governor:
 
     def _allow(self, budget: Budget, now_s: float) -> None:
         """Hand the core a budget, its time of day on the clock of `now_s`."""
-        if budget is not self._budget:
-            if budget != self._budget:
-                self._battery = battery_of(budget.battery)
-                self._ends = self._battery.ends(self._clock)
-                self._ends_s = now_s + (self._battery.for_s or math.nan)
-            self._budget = budget
+        if budget != self._budget:
+            self._battery = battery_of(budget.battery)
+            self._ends = self._battery.ends(self._clock)
+            self._ends_s = math.nan
+        self._budget = budget
         self._look_up_s = math.inf
+        if not math.isfinite(now_s):  # no time yet: look again at the next decision
+            now_s = self._look_up_s = math.nan
         if self._ends is not None:
             self._ends_s = now_s + (self._ends.timestamp() - self._clock().timestamp())
             self._look_up_s = now_s + REFRESH_S
+        elif self._battery.for_s is not None and math.isnan(self._ends_s):
+            self._ends_s = now_s + self._battery.for_s
         limits = (budget.latency_ms, budget.energy_mj, budget.memory_mb, budget.risk,
                   budget.min_accuracy, self._battery.floor_pct)
         self._limits = (*(math.nan if limit is None else float(limit) for limit in limits),

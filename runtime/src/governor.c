@@ -16,12 +16,12 @@
  *          a faster device, keeps the difference as its own for a while.
  *
  * Switching. Down at once, when the sure p95 or another limit is missed. Up only
- * after DWELL seconds and decisions, for more accuracy or less energy, with at most
- * one switch within the minute before, and not while the device throttles. The second and third switch within
- * a minute need room to spare, so that none follows. A choice that fails is held
- * back; if it does within a minute of a step up, for twice as long as the time
- * before. A new budget is followed at once. Without a clock there is no step up
- * after the first switch.
+ * for more accuracy or less energy, after DWELL seconds and decisions, with at most
+ * one switch within the minute before, and not while the device throttles. The
+ * second and third switch within a minute need room to spare, so that none follows.
+ * A choice that fails is held back; if it does within a minute of a step up, for
+ * twice as long as the time before. A new budget is followed at once. Without a
+ * clock there is no step up after the first switch.
  *
  * Battery. Even spending allows each inference
  *   ((energy left - reserve) / seconds to last - what others drain) / rate
@@ -149,7 +149,8 @@ static EDGE_SMALL int copy_choices(edge_governor *g, const edge_choice *choices,
     return 1;
 }
 
-EDGE_SMALL edge_status edge_governor_start(edge_governor *g, const edge_choice *choices, uint32_t n) {
+EDGE_SMALL edge_status edge_governor_start(edge_governor *g, const edge_choice *choices,
+                                           uint32_t n) {
     if (!g) return EDGE_ERR_ARGUMENT;
     memset(g, 0, sizeof *g);
     if (!choices || n == 0 || n > EDGE_GOVERNOR_MAX_CHOICES || !copy_choices(g, choices, n))
@@ -294,7 +295,8 @@ static EDGE_SMALL int is_same_budget(const edge_budget *a, const edge_budget *b)
            is_known(a->last_until_s) == is_known(b->last_until_s);
 }
 
-static EDGE_SMALL uint32_t mode_of(const edge_governor *g, const edge_budget *budget, const edge_signals *s) {
+static EDGE_SMALL uint32_t mode_of(const edge_governor *g, const edge_budget *budget,
+                                   const edge_signals *s) {
     const double pct = known_within(s->battery_pct, 0, 100);
     /* Once at the floor, a little above it still counts. */
     const double margin = g->mode == FLOOR ? FLOOR_MARGIN_PCT : 0;
@@ -392,7 +394,8 @@ static void leave(edge_governor *g, uint32_t missed) {
     }
 }
 
-static EDGE_SMALL void move(edge_governor *g, uint32_t choice, int fresh, int failed, uint32_t missed) {
+static EDGE_SMALL void move(edge_governor *g, uint32_t choice, int fresh, int failed,
+                            uint32_t missed) {
     if (failed) leave(g, missed);
     g->switched_s[1] = fresh ? LONG_AGO_S : g->switched_s[0];
     g->switched_s[0] = fresh ? LONG_AGO_S : g->time_s;
@@ -433,7 +436,7 @@ static EDGE_SMALL void explain(const edge_governor *g, const limits *l, edge_dec
 }
 
 EDGE_SMALL edge_status edge_governor_decide(edge_governor *g, const edge_budget *budget,
-                                 const edge_signals *signals, edge_decision *d) {
+                                            const edge_signals *signals, edge_decision *d) {
     limits l;
     int fresh, failed;
     uint32_t mode, choice, missed;
@@ -545,7 +548,7 @@ static EDGE_SMALL void learn_energy(edge_governor *g, uint32_t choice, double en
 }
 
 EDGE_SMALL edge_status edge_governor_observe(edge_governor *g, uint32_t choice, double latency_ms,
-                                  double energy_mj, double now_s) {
+                                             double energy_mj, double now_s) {
     const edge_choice *c;
     if (!is_started(g) || choice >= g->n) return EDGE_ERR_ARGUMENT;
     advance(g, now_s);

@@ -96,6 +96,8 @@ def scripts() -> Iterator[Script]:
     throttled = Script("throttled_never_rises", CHOICES, 4.0, latency_ms=41).run(2).run(12, 2)
     throttled.set(throttled=1).run(18).set(throttled=0, thermal_headroom=1.0).run(2)
     yield throttled.set(thermal_headroom=0.7).run(2)  # and cool again, it rises
+    failing = Script("a_step_up_that_fails_is_held_longer", CHOICES, 2.0, latency_ms=40).run(2)
+    yield failing.run(9, 2).run(18).run(10, 2).run(32)
     yield Script("four_threads_on_a_busy_core", THREADS, latency_ms=25).run(3).run(
         32, 1, (3, 4.0)).run(8)
     yield Script("a_share_of_inferences_is_slow", CHOICES, 0.05, latency_ms=30).run(8).run(
@@ -118,11 +120,20 @@ def scripts() -> Iterator[Script]:
     plans = Script("risk_and_unknown_accuracy", PLANS, latency_ms=20).run(2).set(risk=0.03).run(2)
     plans.set(risk=0.0).run(1).set(risk=nan, latency_ms=16).run(2)
     yield plans.set(min_accuracy=0.5).run(1)
+    blind = Script("energy_unknown_until_observed", THREADS, last_until_s=5000, rate_hz=1,
+                   energy_left_mj=1e4).run(2)
+    for _ in range(3):
+        blind.observe(blind.decide(), 8.0, 5.0)
+    yield blind.run(2)
+    cold = Script("hot_when_the_saver_ends", CHOICES, power_saver=1).run(2)
+    yield cold.set(power_saver=0, throttled=1).run(2).set(throttled=0).run(1)
     learnt = Script("energy_is_learnt", CHOICES, energy_mj=15).run(2)
     for _ in range(8):
         learnt.observe(learnt.decide(), 15.0, 18.0)
     yield learnt.run(1)
     yield nonsense()
+    for seed in range(1, 4):
+        yield drawn(seed)
 
 
 def nonsense() -> Script:
@@ -140,6 +151,40 @@ def nonsense() -> Script:
     for latency, energy in ((0, nan), (-1, -1), (nan, nan), (inf, inf), (1e-30, 0), (1e300, 1e9)):
         made.observe(3, latency, energy)
     return made.run(3)
+
+
+DRAWN = {
+    "latency_ms": (8, 20, 27, 33, 50), "energy_mj": (9, 15), "memory_mb": (40, 150),
+    "risk": (0, 0.02), "min_accuracy": (0.8, 0.9), "battery_floor_pct": (20, 50),
+    "last_until_s": (3000, 9000), "battery_pct": (20, 21, 22, 60), "energy_left_mj": (2e4, 9e4),
+    "battery_power_mw": (5, 40), "thermal_headroom": (0.5, 1, 10), "free_ram_mb": (40, 70, 200),
+    "rate_hz": (0.5, 2), "charging": (0, 1), "throttled": (0, 1), "power_saver": (0, 1),
+}
+
+
+def drawn(seed: int) -> Script:
+    """Return a script of random events, with observations enough to tell the tail."""
+    random = Random(seed)
+    choices = CHOICES if seed % 2 else [(p50, p95, nan, accuracy, nan, ram)
+                                        for p50, p95, _, accuracy, _, ram in CHOICES]
+    made = Script(f"random_{seed}", choices, latency_ms=33)
+    load, names = 1.0, list(DRAWN)
+    for _ in range(60):
+        made.set(now_s=round(made.told.now_s + (1, 3, 3, 14)[random.below(4)], 3))
+        if random.below(3) == 0:
+            name = names[random.below(len(names))]
+            value = DRAWN[name][random.below(len(DRAWN[name]))]
+            if name != "latency_ms" and random.below(5) < 3:
+                value = -1 if name in names[-3:] else nan
+            made.set(**{name: value})
+        load = (1.0, 1.0, 1.4, 2.0)[random.below(4)] if random.below(8) == 0 else load
+        choice = made.decide()
+        for _ in range(random.below(9)):
+            spike = (1, 1, 1, 1, 1, 1, 1, 2.5)[random.below(8)]
+            latency = choices[choice][0] * load * (1 + random.real() / 4) * spike
+            made.observe(choice, round(latency, 2),
+                         (nan, 5 + random.below(9))[random.below(4) == 0])
+    return made
 
 
 def file() -> str:
