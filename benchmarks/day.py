@@ -46,13 +46,14 @@ class Phone:
             time constant.
         hot_c, limit_c: Where the processor begins to slow down, and where it is slowest.
         slowest: How many times slower it is then.
+        gauge_s: Time constant over which the drain that the phone reports is averaged.
         sigma, spikes, spike: Lognormal noise of a latency; so many are a few times longer.
     """
 
     xl_ms: float = 60.0
     active_w: float = 3.0
     capacity_j: float = 4.0 * 3.85 * HOUR_S
-    start: float = 0.85
+    start: float = 0.64
     idle_w: float = 0.25
     screen_w: float = 0.9
     charger_w: float = 8.0
@@ -62,6 +63,7 @@ class Phone:
     hot_c: float = 40.0
     limit_c: float = 48.0
     slowest: float = 2.2
+    gauge_s: float = 3600.0
     sigma: float = 0.08
     spikes: float = 0.002
     spike: float = 2.5
@@ -88,7 +90,7 @@ class Trace:
 def trace(phone: Phone, n_cases: int, seed: int = 0) -> Trace:
     """Return a day: a slow trickle of requests, and bursts in which the camera runs.
 
-    0.2 requests a second all day; 14 bursts of 5 to 25 min at 8 a second, in which the screen
+    0.2 requests a second all day; 20 bursts of 5 to 25 min at 10 a second, in which the screen
     is on; 30 spells of 1 to 6 min in which another app slows everything by 1.3 to 2.2; 35 min
     on a charger from 12:40 on.
     """
@@ -99,10 +101,10 @@ def trace(phone: Phone, n_cases: int, seed: int = 0) -> Trace:
         starts = np.sort(random.uniform(0, length_s - most_s, n))
         return np.stack([starts, starts + random.uniform(least_s, most_s, n)], axis=1)
 
-    bursts, busy = spells(14, 300, 1500), spells(30, 60, 360)
+    bursts, busy = spells(20, 300, 1500), spells(30, 60, 360)
     weights = random.uniform(1.3, 2.2, len(busy))
     times = [random.uniform(0, length_s, int(0.2 * length_s))]
-    times += [random.uniform(start, stop, int(8 * (stop - start))) for start, stop in bursts]
+    times += [random.uniform(start, stop, int(10 * (stop - start))) for start, stop in bursts]
     at_s = np.sort(np.concatenate(times))
     slowdown = np.ones(len(at_s))
     for (start, stop), weight in zip(busy, weights, strict=True):
@@ -179,7 +181,7 @@ def live(name: str, phone: Phone, day: Trace, plans: Sequence[Plan], choose: Cho
     """Return what a policy makes of a day."""
     done = Day(name, asked=len(day.at_s))
     left_j, case_c, before_s, last = phone.capacity_j * phone.start, phone.ambient_c, 0.0, -1
-    minute, heat_w = -1, 0.0
+    minute, heat_w, drain_w = -1, 0.0, phone.idle_w
     for i, at_s in enumerate(day.at_s.tolist()):
         gone_s = at_s - before_s
         others_w = phone.idle_w + (phone.screen_w if day.screen[i] else 0.0)
@@ -187,6 +189,9 @@ def live(name: str, phone: Phone, day: Trace, plans: Sequence[Plan], choose: Cho
         left_j = min(left_j, phone.capacity_j)
         towards = phone.ambient_c + phone.c_per_w * (others_w + heat_w / max(gone_s, 1e-3))
         case_c += (towards - case_c) * (1 - np.exp(-gone_s / phone.tau_s))
+        # As a fuel gauge averages it.
+        drain_w += (others_w + heat_w / max(gone_s, 1e-3) - drain_w) * (
+            1 - np.exp(-gone_s / phone.gauge_s))
         heat_w, before_s = 0.0, at_s
         if left_j <= 0:
             done.empty_s = at_s
@@ -195,7 +200,7 @@ def live(name: str, phone: Phone, day: Trace, plans: Sequence[Plan], choose: Cho
         heat = 1 + (phone.slowest - 1) * min(max(share, 0.0), 1.0)
         battery_pct = 100 * left_j / phone.capacity_j
         state = DeviceState(battery_pct=battery_pct, charging=bool(day.charging[i]),
-                            energy_left_mj=1e3 * left_j, battery_power_mw=None)
+                            energy_left_mj=1e3 * left_j, battery_power_mw=1e3 * float(drain_w))
         picked = choose(at_s, state)
         cool = float(plans[picked].cool_ms[day.case[i]])
         latency_ms = cool * heat * float(day.slowdown[i] * day.noise[i])
@@ -223,8 +228,9 @@ def fixed(phone: Phone, day: Trace, plans: Sequence[Plan], name: str) -> Day:
                 lambda picked, latency_ms, energy_mj, at_s: None)
 
 
-def governed(phone: Phone, day: Trace, plans: Sequence[Plan], name: str, budget: Budget) -> Day:
-    """Return the day of the governor under a budget."""
+def governed(phone: Phone, day: Trace, plans: Sequence[Plan], name: str, budget: Budget,
+             rate_hz: float) -> Day:
+    """Return the day of the governor under a budget, told how many requests to expect."""
     midnight = datetime(2024, 5, 1)
     now = [0.0]
     governor = Governor([plan.choice(phone) for plan in plans],
@@ -232,7 +238,7 @@ def governed(phone: Phone, day: Trace, plans: Sequence[Plan], name: str, budget:
 
     def choose(at_s: float, state: DeviceState) -> int:
         now[0] = at_s
-        return governor.decide(budget, state, now_s=at_s).index
+        return governor.decide(budget, state, now_s=at_s, rate_hz=rate_hz).index
 
     def observe(picked: int, latency_ms: float, energy_mj: float, at_s: float) -> None:
         governor.observe(governor.choices[picked], latency_ms, energy_mj, now_s=at_s)
@@ -288,8 +294,11 @@ def simulate(bundle: Bundle, answers: dict[str, Any], *, seeds: Sequence[int] = 
     curves = {}
     for seed in seeds:
         day = trace(phone, n_cases, seed)
+        # What the application expects is another day's rate, not this one's.
+        before = trace(phone, n_cases, seed + 1000)
+        rate_hz = len(before.at_s) / ((END_H - BEGIN_H) * HOUR_S)
         lived = [fixed(phone, day, plans, name) for name in ("S", "M", "XL")]
-        lived += [governed(phone, day, plans, f"governor, {name}", budget)
+        lived += [governed(phone, day, plans, f"governor, {name}", budget, rate_hz)
                   for name, budget in BUDGETS.items()]
         for one in lived:
             days.setdefault(one.name, []).append(one.figures(phone))

@@ -76,7 +76,7 @@ class Session:
     def __init__(
         self, bundle: Bundle, *, target: str | None = None, device: StateReader | None = None,
         clock: Callable[[], float] = time.monotonic, log: str | os.PathLike[str] | None = None,
-        reprofile: bool = False, refresh_s: float = REFRESH_S,
+        reprofile: bool = False, refresh_s: float = REFRESH_S, rate_hz: float | None = None,
     ) -> None:
         """Load the model and warm every granularity up.
 
@@ -88,6 +88,8 @@ class Session:
             log: A file to write every decision to (`python -m edge_sdk.governor replay`).
             reprofile: Measure this device now if the profile is missing or of another one.
             refresh_s: How often the device is asked.
+            rate_hz: Inputs a second to expect until the battery's hour, on average, bursts and
+                pauses included; by default the rate seen lately is taken to go on.
 
         Warns:
             ProfileWarning: The profile is of another device.
@@ -98,7 +100,7 @@ class Session:
         """
         self.bundle = bundle
         self._device = device or Device()
-        self._clock, self._refresh_s = clock, refresh_s
+        self._clock, self._refresh_s, self._rate_hz = clock, refresh_s, rate_hz
         self._check_profile(reprofile, target)
         profile = bundle.profile_content
         self._target = target or (profile["target"] if profile else None)
@@ -229,7 +231,8 @@ class Session:
             now_s = self._clock()
             if self._state is None or not 0 <= now_s - self._state[0] < self._refresh_s:
                 self._state = now_s, self._device.read()
-            return self.governor.decide(budget, self._state[1], now_s=now_s)
+            return self.governor.decide(budget, self._state[1], now_s=now_s,
+                                        rate_hz=self._rate_hz)
 
     def _runner(self, threads: int) -> Runner:
         """Load an engine with so many threads, once; each number of threads has its own."""
