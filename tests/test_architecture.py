@@ -63,7 +63,11 @@ ARROWS = {
 
 # Rooms that may import torch when they are imported; everywhere else, inside functions.
 TORCH_ROOMS = {"nn", "exporters", "checkpoint", "zoo"}
-TORCH_FREE_MODULES = {"edge_sdk.zoo", "edge_sdk.zoo.cards", "edge_sdk.exporters.toolchain"}
+TORCH_FREE_MODULES = {
+    "edge_sdk.zoo", "edge_sdk.zoo.cards", "edge_sdk.zoo.matvit_codes",
+    "edge_sdk.zoo.matvit_codes_card", "edge_sdk.zoo.matvit_codes_training",
+    "edge_sdk.exporters.toolchain",
+}
 
 # What every installation has (see `dependencies` in pyproject.toml).
 ALWAYS_THERE = {"bitarray", "numpy", "psutil", "rich", "safetensors", "typer"}

@@ -455,6 +455,7 @@ EDGE_AVX2_INLINE __m256 edge_f32_load__avx2(const float *p) { return _mm256_load
 EDGE_AVX2_INLINE void edge_f32_store__avx2(float *p, __m256 a) { _mm256_storeu_ps(p, a); }
 EDGE_AVX2_INLINE __m256 edge_f32_set1__avx2(float a) { return _mm256_set1_ps(a); }
 EDGE_AVX2_INLINE __m256 edge_f32_add__avx2(__m256 a, __m256 b) { return _mm256_add_ps(a, b); }
+EDGE_AVX2_INLINE __m256 edge_f32_sub__avx2(__m256 a, __m256 b) { return _mm256_sub_ps(a, b); }
 EDGE_AVX2_INLINE __m256 edge_f32_mul__avx2(__m256 a, __m256 b) { return _mm256_mul_ps(a, b); }
 EDGE_AVX2_INLINE __m256 edge_f32_max__avx2(__m256 a, __m256 b) { return _mm256_max_ps(a, b); }
 
@@ -463,10 +464,10 @@ EDGE_AVX2_INLINE int edge_f32_equal__avx2(__m256 a, __m256 b)
     return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ));
 }
 
-EDGE_AVX2_INLINE __m256 edge_f32_exp2i__avx2(__m256 shifted)
+EDGE_AVX2_INLINE __m256 edge_f32_scale__avx2(__m256 a, __m256 k)
 {
-    const __m256i bits = _mm256_slli_epi32(_mm256_castps_si256(shifted), 23);
-    return _mm256_castsi256_ps(_mm256_add_epi32(bits, _mm256_set1_epi32(0x3f800000)));
+    const __m256i by = _mm256_slli_epi32(_mm256_castps_si256(k), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), by));
 }
 
 #define EDGE_F __m256

@@ -421,6 +421,7 @@ EDGE_AVX512_INLINE __m512 edge_f32_load__avx512(const float *p) { return _mm512_
 EDGE_AVX512_INLINE void edge_f32_store__avx512(float *p, __m512 a) { _mm512_storeu_ps(p, a); }
 EDGE_AVX512_INLINE __m512 edge_f32_set1__avx512(float a) { return _mm512_set1_ps(a); }
 EDGE_AVX512_INLINE __m512 edge_f32_add__avx512(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
+EDGE_AVX512_INLINE __m512 edge_f32_sub__avx512(__m512 a, __m512 b) { return _mm512_sub_ps(a, b); }
 EDGE_AVX512_INLINE __m512 edge_f32_mul__avx512(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
 EDGE_AVX512_INLINE __m512 edge_f32_max__avx512(__m512 a, __m512 b) { return _mm512_max_ps(a, b); }
 
@@ -429,10 +430,10 @@ EDGE_AVX512_INLINE int edge_f32_equal__avx512(__m512 a, __m512 b)
     return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ);
 }
 
-EDGE_AVX512_INLINE __m512 edge_f32_exp2i__avx512(__m512 shifted)
+EDGE_AVX512_INLINE __m512 edge_f32_scale__avx512(__m512 a, __m512 k)
 {
-    const __m512i bits = _mm512_slli_epi32(_mm512_castps_si512(shifted), 23);
-    return _mm512_castsi512_ps(_mm512_add_epi32(bits, _mm512_set1_epi32(0x3f800000)));
+    const __m512i by = _mm512_slli_epi32(_mm512_castps_si512(k), 23);
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), by));
 }
 
 #define EDGE_F __m512

@@ -4,8 +4,8 @@
  * Whoever includes this file says before: EDGE_F, a vector of EDGE_F_LANES (1, 4,
  * 8 or 16) floats; EDGE_F_NAME(what), the name of a function on it; EDGE_F_TARGET,
  * what a function needs in front of it; and the functions edge_f32_load, store, set1, add,
- * mul, max, exp2i (2^k of a float whose low bits hold k) and equal (nonzero if any
- * two lanes are equal).
+ * sub, mul, max, scale (times 2^k, the low bits of the second float being k) and equal
+ * (nonzero if any two lanes are equal).
  *
  * Products are rounded before they are added, and sums keep sixteen lanes that
  * are added in one order at the end: every instruction set gives the same bits.
@@ -21,6 +21,13 @@
 #define EDGE_F_UNROLL _Pragma("GCC unroll 16")
 #else
 #define EDGE_F_UNROLL
+#endif
+
+/* Sixteen exponentials in a row would be kilobytes, and not faster one by one. */
+#if defined(__GNUC__) && !defined(__clang__) && EDGE_F_LANES == 1
+#define EDGE_F_ROLL _Pragma("GCC unroll 1")
+#else
+#define EDGE_F_ROLL EDGE_F_UNROLL
 #endif
 
 /* acc[0..16g) += sum over d of x[d] w[d][0..16g), rows of w being `width` apart. */
@@ -113,32 +120,31 @@ static EDGE_F_TARGET size_t EDGE_F_NAME(edge_mrl_find)(const float *logits, size
     return i;
 }
 
-/* exp of lanes that are 0 or below, to 2 ulp: 2^k e^r with |r| <= log(2) / 2. */
+/*
+ * exp of lanes in [EDGE_MRL_LEAST, 0], to 2e-7 of 1 and better: e^x = 2^t = 2^k 2^f
+ * with k whole and |f| <= 1/2. The polynomial is the minimax one that is 1 at 0;
+ * adding k to the exponent can not leave the normal numbers.
+ */
 static inline EDGE_F_TARGET EDGE_F EDGE_F_NAME(edge_mrl_exp)(EDGE_F x)
 {
     /* Adding it leaves k in the lowest bits: 1.5 * 2^23. */
     const EDGE_F magic = EDGE_F_OP(set1)(12582912.0f);
-    const EDGE_F shifted = EDGE_F_OP(add)(
-        EDGE_F_OP(mul)(x, EDGE_F_OP(set1)(1.442695041f)), magic);
-    const EDGE_F k = EDGE_F_OP(add)(shifted, EDGE_F_OP(set1)(-12582912.0f));
-    /* log(2) in two parts, the first of so few bits that its product is exact. */
-    EDGE_F r = EDGE_F_OP(add)(x, EDGE_F_OP(mul)(k, EDGE_F_OP(set1)(-0.693359375f)));
-    EDGE_F p = EDGE_F_OP(set1)(1.9875691500e-4f);
-    r = EDGE_F_OP(add)(r, EDGE_F_OP(mul)(k, EDGE_F_OP(set1)(2.12194440e-4f)));
-    p = EDGE_F_OP(add)(EDGE_F_OP(mul)(p, r), EDGE_F_OP(set1)(1.3981999507e-3f));
-    p = EDGE_F_OP(add)(EDGE_F_OP(mul)(p, r), EDGE_F_OP(set1)(8.3334519073e-3f));
-    p = EDGE_F_OP(add)(EDGE_F_OP(mul)(p, r), EDGE_F_OP(set1)(4.1665795894e-2f));
-    p = EDGE_F_OP(add)(EDGE_F_OP(mul)(p, r), EDGE_F_OP(set1)(1.6666665459e-1f));
-    p = EDGE_F_OP(add)(EDGE_F_OP(mul)(p, r), EDGE_F_OP(set1)(5.0000001201e-1f));
-    p = EDGE_F_OP(mul)(EDGE_F_OP(mul)(p, r), r);
-    p = EDGE_F_OP(add)(EDGE_F_OP(add)(p, r), EDGE_F_OP(set1)(1.0f));
-    return EDGE_F_OP(mul)(p, EDGE_F_OP(exp2i)(shifted));
+    const EDGE_F t = EDGE_F_OP(mul)(x, EDGE_F_OP(set1)(1.442695041f));
+    const EDGE_F shifted = EDGE_F_OP(add)(t, magic);
+    const EDGE_F f = EDGE_F_OP(sub)(t, EDGE_F_OP(sub)(shifted, magic));
+    EDGE_F p = EDGE_F_OP(set1)(0.0013264727f);
+    p = EDGE_F_OP(add)(EDGE_F_OP(mul)(p, f), EDGE_F_OP(set1)(0.009671513f));
+    p = EDGE_F_OP(add)(EDGE_F_OP(mul)(p, f), EDGE_F_OP(set1)(0.055507336f));
+    p = EDGE_F_OP(add)(EDGE_F_OP(mul)(p, f), EDGE_F_OP(set1)(0.24022242f));
+    p = EDGE_F_OP(add)(EDGE_F_OP(mul)(p, f), EDGE_F_OP(set1)(0.693147f));
+    p = EDGE_F_OP(add)(EDGE_F_OP(mul)(p, f), EDGE_F_OP(set1)(1.0f));
+    return EDGE_F_OP(scale)(p, shifted);
 }
 
 static EDGE_F_TARGET void EDGE_F_NAME(edge_mrl_sums)(const float *logits, size_t n, float max,
                                                     float sums[2])
 {
-    const EDGE_F below = EDGE_F_OP(set1)(-max);
+    const EDGE_F most = EDGE_F_OP(set1)(max);
     const EDGE_F least = EDGE_F_OP(set1)(EDGE_MRL_LEAST);
     EDGE_F total[EDGE_F_GROUP];
     EDGE_F dot[EDGE_F_GROUP];
@@ -148,10 +154,10 @@ static EDGE_F_TARGET void EDGE_F_NAME(edge_mrl_sums)(const float *logits, size_t
         total[v] = dot[v] = EDGE_F_OP(set1)(0.0f);
     }
     for (i = 0; i < n; i += 16) {
-        EDGE_F_UNROLL
+        EDGE_F_ROLL
         for (v = 0; v < EDGE_F_GROUP; v++) {
             const EDGE_F l = EDGE_F_OP(load)(logits + i + v * EDGE_F_LANES);
-            const EDGE_F x = EDGE_F_OP(max)(EDGE_F_OP(add)(l, below), least);
+            const EDGE_F x = EDGE_F_OP(max)(EDGE_F_OP(sub)(l, most), least);
             const EDGE_F e = EDGE_F_NAME(edge_mrl_exp)(x);
             total[v] = EDGE_F_OP(add)(total[v], e);
             dot[v] = EDGE_F_OP(add)(dot[v], EDGE_F_OP(mul)(e, x));

@@ -486,6 +486,10 @@ EDGE_NEON_INLINE float32x4_t edge_f32_add__neon(float32x4_t a, float32x4_t b)
 {
     return vaddq_f32(a, b);
 }
+EDGE_NEON_INLINE float32x4_t edge_f32_sub__neon(float32x4_t a, float32x4_t b)
+{
+    return vsubq_f32(a, b);
+}
 EDGE_NEON_INLINE float32x4_t edge_f32_mul__neon(float32x4_t a, float32x4_t b)
 {
     return vmulq_f32(a, b);
@@ -502,10 +506,10 @@ EDGE_NEON_INLINE int edge_f32_equal__neon(float32x4_t a, float32x4_t b)
     return (vget_lane_u32(either, 0) | vget_lane_u32(either, 1)) != 0;
 }
 
-EDGE_NEON_INLINE float32x4_t edge_f32_exp2i__neon(float32x4_t shifted)
+EDGE_NEON_INLINE float32x4_t edge_f32_scale__neon(float32x4_t a, float32x4_t k)
 {
-    const int32x4_t bits = vshlq_n_s32(vreinterpretq_s32_f32(shifted), 23);
-    return vreinterpretq_f32_s32(vaddq_s32(bits, vdupq_n_s32(0x3f800000)));
+    const int32x4_t by = vshlq_n_s32(vreinterpretq_s32_f32(k), 23);
+    return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(a), by));
 }
 
 #define EDGE_F float32x4_t

@@ -163,17 +163,19 @@ static inline float edge_f32_load__scalar(const float *p) { return *p; }
 static inline void edge_f32_store__scalar(float *p, float a) { *p = a; }
 static inline float edge_f32_set1__scalar(float a) { return a; }
 static inline float edge_f32_add__scalar(float a, float b) { return a + b; }
+static inline float edge_f32_sub__scalar(float a, float b) { return a - b; }
 static inline float edge_f32_mul__scalar(float a, float b) { return a * b; }
 static inline float edge_f32_max__scalar(float a, float b) { return a > b ? a : b; }
 static inline int edge_f32_equal__scalar(float a, float b) { return a == b; }
 
-static inline float edge_f32_exp2i__scalar(float shifted)
+static inline float edge_f32_scale__scalar(float a, float k)
 {
-    uint32_t bits;
-    memcpy(&bits, &shifted, sizeof bits);
-    bits = (bits << 23) + 0x3f800000u;
-    memcpy(&shifted, &bits, sizeof bits);
-    return shifted;
+    uint32_t bits, by;
+    memcpy(&bits, &a, sizeof bits);
+    memcpy(&by, &k, sizeof by);
+    bits += by << 23;
+    memcpy(&a, &bits, sizeof a);
+    return a;
 }
 
 #define EDGE_F float

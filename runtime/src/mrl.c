@@ -136,9 +136,9 @@ typedef struct progress {
     const float *x;
     float *acc; /* tied heads: the sums over the first `done` coordinates */
     float *logits;
-    float max;       /* of the logits */
-    uint32_t done;   /* coordinates in `acc` */
-    uint32_t normed; /* coordinates in `squares` */
+    float max;     /* of the logits */
+    uint32_t done; /* coordinates in `acc` */
+    uint32_t seen; /* coordinates that are finite, and in `squares` */
     double squares;
 } progress;
 
@@ -184,12 +184,13 @@ static edge_status logits_at(progress *at, uint32_t dim) {
     const edge_mrl *head = at->head;
     const float *bias = head->bias;
     float factor = 1;
-    const uint32_t seen = at->normed;
-    if (dim > seen && !all_below(at->x + seen, dim - seen, LARGEST)) return EDGE_ERR_NOT_FINITE;
-    for (; at->normed < dim; at->normed++)
-        at->squares += (double)at->x[at->normed] * (double)at->x[at->normed];
+    const uint32_t seen = at->seen;
+    if (!all_below(at->x + seen, dim - seen, LARGEST)) return EDGE_ERR_NOT_FINITE;
+    at->seen = dim;
     advance(at, dim);
     if (head->normalized) {
+        for (uint32_t i = seen; i < dim; i++)
+            at->squares += (double)at->x[i] * (double)at->x[i];
         const double norm = square_root(at->squares);
         /* As torch's normalize, which divides by 1e-12 at least. */
         factor = (float)((double)head->scale / (norm > 1e-12 ? norm : 1e-12));
@@ -284,7 +285,7 @@ static edge_status start(const edge_mrl *head, const float *x, size_t n, size_t 
 
 static void begin(progress *at, const float *x) {
     at->x = x;
-    at->done = at->normed = 0;
+    at->done = at->seen = 0;
     at->squares = 0;
 }
 
