@@ -16,14 +16,17 @@ if TYPE_CHECKING:
     from edge_sdk.codes import InstanceIndex as InstanceIndex
     from edge_sdk.engines import load as load
     from edge_sdk.export import export as export
+    from edge_sdk.vectors import VectorIndex as VectorIndex
 
-__all__ = ["Artifact", "CodeIndex", "InstanceIndex", "errors", "export", "load", "open_artifact"]
+__all__ = ["Artifact", "CodeIndex", "InstanceIndex", "VectorIndex", "errors", "export", "load",
+           "open_artifact"]
 
 _HOMES = {
     "Artifact": "edge_sdk.artifact",
     "open_artifact": "edge_sdk.artifact",
     "CodeIndex": "edge_sdk.codes",
     "InstanceIndex": "edge_sdk.codes",
+    "VectorIndex": "edge_sdk.vectors",
     "load": "edge_sdk.engines",
     # The module is callable: `edge_sdk.export(...)` and `python -m edge_sdk.export` are one name.
     "export": "edge_sdk.export",

@@ -104,6 +104,10 @@ class CodeError(EdgeError):
     """Codes, scores or a decoder that a code index can not take or does not have."""
 
 
+class VectorError(EdgeError):
+    """Vectors that an index can not take: not finite, or without a direction."""
+
+
 def from_status(name: str, text: str) -> EdgeError:
     """Return the exception for a status of the C core, by its name and its words there."""
     kinds: dict[str, tuple[type[EdgeError], str, str]] = {

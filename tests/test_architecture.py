@@ -32,6 +32,7 @@ ARROWS = {
     # Codes of classes and items: the core's Python face, as light as an engine.
     "corefile": {"errors", "artifact"},
     "codes": {*LIBRARY, "corefile", "console"},
+    "vectors": {"errors", "corefile"},
     # Other projects' files.
     "importers": {"errors", "checkpoint", "codes"},
     # Papers: torch and nothing of ours but errors.
@@ -174,7 +175,7 @@ def test_nothing_but_known_libraries_is_imported(module):
 def test_what_a_device_loads_never_reaches_torch_a_toolchain_or_an_exporter():
     reached, todo = set(), ["edge_sdk", "edge_sdk.engines", "edge_sdk.inspect", "edge_sdk.selftest",
                             "edge_sdk.bench", "edge_sdk.freeze", "edge_sdk.codes",
-                            "edge_sdk.codes.__main__"]
+                            "edge_sdk.codes.__main__", "edge_sdk.vectors"]
     while todo:
         module = todo.pop()
         reached.add(module)

@@ -50,3 +50,4 @@ edge_status free_of_gil(F &&work) {
 // One for each part of the core.
 void bind_files(nb::module_ &m);
 void bind_codes(nb::module_ &m);
+void bind_vectors(nb::module_ &m);

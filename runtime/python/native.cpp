@@ -51,4 +51,5 @@ NB_MODULE(_native, m) {
 
     bind_files(m);
     bind_codes(m);
+    bind_vectors(m);
 }
