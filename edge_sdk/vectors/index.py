@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_sdk import _native, corefile
-from edge_sdk.errors import FormatError, ShapeError
+from edge_sdk.errors import ShapeError
 from edge_sdk.vectors import layout, plan
 from edge_sdk.vectors.plan import Plan
 
@@ -206,9 +206,10 @@ class VectorIndex(_native.Vec):
     def calibrate(self, queries: Any, k: int = 10, *, recall: float = 0.975) -> Plan:
         """Choose the cheapest stages that find the exact nearest `k` often enough.
 
-        Compares with `flat` at the full dim. Tried are one shortlist by the int8
-        prefix and a funnel from it on, each as short as it may be, and the exact
-        scan, which is left if neither is cheaper; costs are those of `cost`.
+        Compares with `flat` at the full dim. Tried are a shortlist by the int8
+        prefix, two of them, the second at a dim in between, and a funnel, each as
+        short as may be; the exact scan is left if none is cheaper or meets it.
+        Costs are those of `edge_sdk.vectors.cost`.
 
         Args:
             queries: Floats (n_queries, dim), such as will be asked; some hundred.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ def check_dims(dims: Sequence[int], prefix_dim: int | None) -> tuple[tuple[int, 
     """
     trained = tuple(int(dim) for dim in dims)
     if not 1 <= len(trained) <= 32 or trained[0] < 1 or trained[-1] > 65_536 \
-            or any(a >= b for a, b in zip(trained, trained[1:], strict=False)):
+            or any(a >= b for a, b in pairwise(trained)):
         raise ShapeError("1 to 32 ascending dims, from 1 to 65536", str(list(trained)),
                          where="`dims`", hint="the dims that the embedding was trained for")
     if prefix_dim is None:

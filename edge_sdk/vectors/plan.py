@@ -7,9 +7,8 @@ stage apart: Rege et al. 2023, "AdANNS", arXiv:2305.19435.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,8 +22,13 @@ if TYPE_CHECKING:
 Stages = tuple[tuple[int, int], ...]
 """(dim, how many to keep), the first over all vectors."""
 
-ROW_BYTES = 1024
-"""What fetching one scattered row costs beside its bytes, as bytes of a scan."""
+LONGEST = 1 << 16
+"""The longest list that calibration looks for neighbours in."""
+NEVER = 1 << 40  # the rank of what a list does not hold
+
+ROW_BYTES, COORDINATE_BYTES = 3000, 32
+"""Scoring a vector takes the time in which a scan reads so many bytes: for the row, which lies
+somewhere else in memory, and for each coordinate. `benchmarks.retrieval` measures it again."""
 
 
 @dataclass(frozen=True)
@@ -49,18 +53,18 @@ class Plan:
 def cost(stages: Sequence[tuple[int, int]], n: int, prefix_dim: int) -> int:
     """Return what a query costs, in bytes that a scan reads in the same time.
 
-    The first stage reads `prefix_dim` bytes of each of `n` vectors, or 4 a
-    coordinate at another dim. Each later stage reads 4 bytes a coordinate of
-    what the one before kept, and `ROW_BYTES` more for each row, which lies
-    somewhere else.
+    The first stage reads `prefix_dim` bytes of each of `n` vectors, or scores
+    all of them at another dim. Each later stage, or the only one, scores what
+    was kept before.
     """
-    dim, keep = stages[0]
-    total = n * (dim if dim == prefix_dim else 4 * dim)
-    last_dim, later = dim, stages[1:] if len(stages) > 1 else stages[:1]
-    for dim, next_keep in later:
-        total += min(keep, n) * (4 * (dim - last_dim if last_dim != prefix_dim else dim)
-                                 + ROW_BYTES)
-        keep, last_dim = next_keep, dim
+    (dim, keep), later = stages[0], stages[1:]
+    if dim == prefix_dim:
+        total, later = n * prefix_dim, later or stages
+    else:
+        total = n * (ROW_BYTES // 16 + COORDINATE_BYTES * dim)  # row by row, all of them
+    for later_dim, later_keep in later:
+        total += min(keep, n) * (ROW_BYTES + COORDINATE_BYTES * later_dim)
+        keep = later_keep
     return total
 
 
@@ -96,35 +100,26 @@ def funnel_stages(dims: Sequence[int], k: int, *, start_dim: int, keep: int) -> 
 def calibrate(index: VectorIndex, queries: NDArray[np.float32], k: int, recall: float) -> Plan:
     """Return the cheapest plan whose recall on `queries` is at least `recall`.
 
-    Tried are one shortlist of any length, funnels from the prefix on, and the
-    exact scan, which always meets it. See `VectorIndex.calibrate`.
+    See `VectorIndex.calibrate`. A neighbour survives a list of length m if it
+    ranks m-th or better in it; ranks among fewer are never worse. So from the
+    ranks of all neighbours in one long list, lists that keep enough of them
+    follow without searching again.
     """
-    n, full = len(index), index.dims[-1]
+    n, full, prefix = len(index), index.dims[-1], index.prefix_dim
     exact = index.flat(queries, k, own_ids=False).ids
-    n_found = exact.shape[1]
-
-    def measured(stages: Stages) -> Plan:
+    fallback: Stages = ((full, min(k, n)),)
+    chains: list[Stages] = []
+    if exact.size and prefix < full:
+        ranks = _Ranks(index, queries, exact, k)
+        chains = [*ranks.shortlists(recall), *ranks.funnels(recall)]
+    chains = [stages for stages in chains
+              if cost(stages, n, prefix) < cost(fallback, n, prefix)]
+    for stages in sorted(chains, key=lambda stages: cost(stages, n, prefix)):
         found = index.search(queries, k, stages=stages, own_ids=False).ids
-        return Plan(stages, overlap(found, exact), len(queries), k,
-                    cost(stages, n, index.prefix_dim))
-
-    plans = [Plan(((full, k),), 1.0, len(queries), k, cost(((full, k),), n, index.prefix_dim))]
-    if n_found and index.prefix_dim < full:
-        lengths = [length for length in _lengths(k) if length < n] + [min(n, _most())]
-        for kind in ("shortlist", "funnel"):
-            bounds: tuple[int, Plan] | None = None
-            before = k - 1
-            for length in lengths:
-                plan = measured(_stages(kind, index, k, length))
-                if plan.cost >= plans[0].cost:
-                    break
-                if plan.recall >= recall:
-                    bounds = before, plan
-                    break
-                before = length
-            if bounds is not None:
-                plans.append(_shortest(kind, index, k, recall, *bounds, measured))
-    return min(plans, key=lambda plan: (plan.cost, len(plan.stages)))
+        measured = overlap(found, exact)
+        if measured >= recall:
+            return Plan(stages, measured, len(queries), k, cost(stages, n, prefix))
+    return Plan(fallback, 1.0, len(queries), k, cost(fallback, n, prefix))
 
 
 def overlap(found: NDArray[np.int64], exact: NDArray[np.int64]) -> float:
@@ -135,35 +130,63 @@ def overlap(found: NDArray[np.int64], exact: NDArray[np.int64]) -> float:
                           for row, best in zip(found, exact, strict=True)]))
 
 
-def _most() -> int:
-    from edge_sdk import _native
+class _Ranks:
+    """Ranks of the exact neighbours, 1 being the first, in a long list ordered by each dim."""
 
-    return int(_native.VECTORS_MAX_KEEP)
+    def __init__(self, index: VectorIndex, queries: NDArray[np.float32],
+                 exact: NDArray[np.int64], k: int) -> None:
+        self.index, self.k = index, k
+        self.length = min(len(index), LONGEST, max(16 * k, len(index) // 64))
+        ids, distances = index.scan(queries, index.prefix_dim, self.length, False, 0, len(index))
+        order = np.argsort(distances, axis=1, kind="stable")
+        listed = np.ascontiguousarray(np.take_along_axis(ids, order, axis=1))
+        self.of = {index.prefix_dim: _ranks(listed, exact)}
+        for dim in index.dims:
+            if index.prefix_dim < dim < index.dims[-1]:
+                ranked = index.rerank(queries, [(dim, self.length)], listed)[0]
+                self.of[dim] = _ranks(ranked, exact)
+
+    def shortlists(self, recall: float) -> Iterator[Stages]:
+        """Yield one shortlist, and two: the int8 prefix's, cut at a dim in between."""
+        prefix, full = self.index.prefix_dim, self.index.dims[-1]
+        single = self._least(self.of[prefix], recall)
+        if single is not None:
+            yield (prefix, single), (full, self.k)
+        for dim in list(self.of)[1:]:
+            # What the first list loses, the second can not: several ways to share it.
+            for share in (0.3, 0.5, 0.7, 0.9):
+                first = self._least(self.of[prefix], 1 - share * (1 - recall))
+                if first is None:
+                    continue
+                left = np.where(self.of[prefix] <= first, self.of[dim], NEVER)
+                second = self._least(left, recall)
+                if second is not None:
+                    yield (prefix, max(first, second)), (dim, second), (full, self.k)
+
+    def funnels(self, recall: float) -> Iterator[Stages]:
+        """Yield the funnel that halves the list while it doubles the dim."""
+        prefix, dims = self.index.prefix_dim, self.index.dims
+        length = np.zeros(self.of[prefix].shape, np.int64)
+        stages = funnel_stages(dims, 1, start_dim=prefix, keep=1)
+        for i, (dim, _) in enumerate(stages[:-1]):
+            # A rank r fits ceil(length / 2^i) from a length of (r - 1) 2^i + 1 on.
+            length = np.maximum(length, np.minimum((self.of[dim] - 1) * 2**i + 1, NEVER))
+        needed = self._least(length, recall)
+        if needed is not None and needed <= self.length:
+            yield funnel_stages(dims, self.k, start_dim=prefix, keep=needed)
+
+    def _least(self, lengths: NDArray[np.int64], recall: float) -> int | None:
+        """Return the least length that is enough for a share `recall` of `lengths`."""
+        ordered = np.sort(lengths, axis=None)
+        enough = int(ordered[max(0, int(np.ceil(recall * ordered.size - 1e-9)) - 1)])
+        return None if enough >= NEVER else max(enough, self.k)
 
 
-def _lengths(k: int) -> list[int]:
-    """Return k, 2 k, 4 k, ... up to the longest list there is."""
-    lengths = [max(1, k)]
-    while lengths[-1] * 2 <= _most():
-        lengths.append(lengths[-1] * 2)
-    return lengths
-
-
-def _stages(kind: str, index: VectorIndex, k: int, length: int) -> Stages:
-    if kind == "shortlist":
-        return (index.prefix_dim, length), (index.dims[-1], k)
-    return funnel_stages(index.dims, k, start_dim=index.prefix_dim, keep=length)
-
-
-def _shortest(kind: str, index: VectorIndex, k: int, recall: float, below: int, plan: Plan,
-              measured: Measured) -> Plan:
-    """Return the plan of the shortest list above `below` that meets `recall`, to some 3 %."""
-    low, high = below, plan.stages[0][1]
-    while high - low > max(1, high // 32):
-        middle = (low + high) // 2
-        tried = measured(_stages(kind, index, k, middle))
-        if tried.recall >= recall:
-            high, plan = middle, tried
-        else:
-            low = middle
-    return plan
+def _ranks(listed: NDArray[np.int64], exact: NDArray[np.int64]) -> NDArray[np.int64]:
+    ranks = np.full(exact.shape, NEVER, np.int64)
+    for row, best, rank in zip(listed, exact, ranks, strict=True):
+        order = np.argsort(row, kind="stable")
+        at = np.minimum(np.searchsorted(row[order], best), row.size - 1)
+        found = row[order[at]] == best
+        rank[found] = order[at][found] + 1
+    return ranks
