@@ -19,17 +19,19 @@ static double sum_of(const double *lanes) {
 
 double edge_dot(const float *a, const float *b, size_t dim, double *square) {
     double dots[LANES] = {0}, squares[LANES] = {0};
-    size_t i = 0;
-    for (; i + LANES <= dim; i += LANES)
+    float last_a[LANES] = {0}, last_b[LANES] = {0};
+    for (size_t i = 0; i < dim; i += LANES, a += LANES, b += LANES) {
+        if (dim - i < LANES) { /* the rest of a last step is zero */
+            memcpy(last_a, a, (dim - i) * sizeof *a);
+            memcpy(last_b, b, (dim - i) * sizeof *b);
+            a = last_a;
+            b = last_b;
+        }
         for (size_t lane = 0; lane < LANES; lane++) {
-            const double x = a[i + lane];
-            dots[lane] += x * (double)b[i + lane];
+            const double x = a[lane];
+            dots[lane] += x * (double)b[lane];
             squares[lane] += x * x;
         }
-    for (size_t lane = 0; i + lane < dim; lane++) {
-        const double x = a[i + lane];
-        dots[lane] += x * (double)b[i + lane];
-        squares[lane] += x * x;
     }
     *square = sum_of(squares);
     return sum_of(dots);
@@ -52,11 +54,13 @@ double edge_inverse_root(double x) {
     return y;
 }
 
-uint32_t edge_distance_of(float score) {
+uint32_t edge_distance_of(double cosine) {
+    float score;
     uint32_t bits;
-    if (!(score >= -2 && score <= 2)) return UINT32_MAX;
-    score += 0.0f; /* -0 is 0 */
+    if (!(cosine >= -2 && cosine <= 2)) return UINT32_MAX;
+    score = (float)cosine;
     memcpy(&bits, &score, sizeof bits);
+    if (bits == 0x80000000u) bits = 0; /* -0 is 0 */
     /* Ascending with the score, then turned round. */
     return ~(bits >> 31 ? ~bits : bits | 0x80000000u);
 }

@@ -140,18 +140,20 @@ typedef struct gathering {
  * sign turned: kernels add, and less is better.
  */
 static void code_query(const edge_vec *vec, const float *query, int8_t *out) {
-    double largest = 0, scale;
+    double largest = 0, scale; /* the square of the largest */
     memset(out, 0, query_room(vec));
     for (uint32_t j = 0; j < vec->prefix_dim; j++) {
-        const double x = query[j] < 0 ? -(double)query[j] : (double)query[j];
-        if (x > largest) largest = x;
+        const double x = query[j], square = x * x;
+        if (square > largest) largest = square;
     }
-    scale = 127 * edge_inverse_root(largest * largest);
+    scale = -127 * edge_inverse_root(largest);
     for (uint32_t j = 0; j < vec->prefix_dim; j++) {
-        const double x = -scale * (double)query[j];
-        int32_t value = (int32_t)(x < 0 ? x - 0.5 : x + 0.5);
-        value = value > 127 ? 127 : value < -127 ? -127 : value;
-        out[j] = (int8_t)value;
+        /* Rounded to the last place of so large a number, which is the ones'. */
+        const double scaled = scale * (double)query[j];
+        const double rounded = scaled + 6755399441055744.0; /* 1.5 * 2^52 */
+        uint64_t bits;
+        memcpy(&bits, &rounded, sizeof bits);
+        out[j] = (int8_t)(uint8_t)bits;
     }
 }
 
@@ -215,7 +217,7 @@ static uint32_t distance_to(const edge_vec *vec, uint64_t id, const float *query
     double square;
     const double dot = edge_dot(row_of(vec, id), query, dim, &square);
     const double norms = edge_inverse_root(square) * inverse;
-    return edge_distance_of((float)(dot * norms));
+    return edge_distance_of(dot * norms);
 }
 
 static void scan_vectors(const scan *s, const float *query, size_t at, size_t end, gathering *g) {
@@ -281,11 +283,17 @@ static void scan_some(const scan *s, size_t n_queries, gathering *all) {
     }
 }
 
-/* Whether all coordinates are numbers: no sum of them times 0 is anything but 0. */
-static int all_finite(const float *values, size_t n) {
-    float sum = 0;
-    for (size_t i = 0; i < n; i++) sum += values[i] * 0.0f;
-    return sum == 0;
+static edge_status check_call(const edge_vec *vec, const float *queries, size_t n_queries,
+                              size_t keep, size_t workspace_size) {
+    const size_t n = n_queries * vec->file.bits;
+    for (size_t i = 0; i < n; i++) {
+        /* The exponent of infinity and NaN. */
+        uint32_t bits;
+        memcpy(&bits, queries + i, sizeof bits);
+        if ((bits & 0x7f800000u) == 0x7f800000u) return EDGE_ERR_NOT_FINITE;
+    }
+    return workspace_size < edge_vec_workspace_size(vec, n_queries, keep) ? EDGE_ERR_CAPACITY
+                                                                          : EDGE_OK;
 }
 
 /* ---- the later stages ---------------------------------------------------------------- */
@@ -334,16 +342,16 @@ edge_status edge_vec_rerank(const edge_vec *vec, const float *queries, size_t n_
                             size_t n_candidates, edge_match *matches, void *workspace,
                             size_t workspace_size) {
     edge_hit *hits = (edge_hit *)workspace;
+    edge_status status;
     if (!vec || ((!queries || !candidates || !matches || !workspace) && n_queries) ||
         !stages_fit(vec, stages, n_stages) || n_candidates > MAX_KEEP ||
         (workspace && !edge_aligned(workspace, 8)))
         return EDGE_ERR_ARGUMENT;
     if (n_candidates == 0 || n_queries == 0) return EDGE_OK;
-    if (!all_finite(queries, n_queries * vec->file.bits)) return EDGE_ERR_NOT_FINITE;
     for (size_t i = 0; i < n_queries * n_candidates; i++)
         if (candidates[i].id >= vec->file.n) return EDGE_ERR_ARGUMENT;
-    if (workspace_size < edge_vec_workspace_size(vec, n_queries, n_candidates))
-        return EDGE_ERR_CAPACITY;
+    status = check_call(vec, queries, n_queries, n_candidates, workspace_size);
+    if (status != EDGE_OK) return status;
     for (size_t q = 0; q < n_queries; q++) {
         memcpy(hits, candidates + q * n_candidates, n_candidates * sizeof *hits);
         edge_sort_hits(hits, n_candidates, 1, hits + n_candidates);
@@ -376,10 +384,10 @@ static edge_status run(scan *s, const float *queries, size_t n_queries, void *wo
                        size_t workspace_size, const answers *to) {
     const size_t dim = s->vec->file.bits;
     gathering all[QUERIES_AT_ONCE];
+    edge_status status;
     if (s->begin == s->end || n_queries == 0) return EDGE_OK;
-    if (!all_finite(queries, n_queries * dim)) return EDGE_ERR_NOT_FINITE;
-    if (workspace_size < edge_vec_workspace_size(s->vec, n_queries, s->keep))
-        return EDGE_ERR_CAPACITY;
+    status = check_call(s->vec, queries, n_queries, s->keep, workspace_size);
+    if (status != EDGE_OK) return status;
     s->rooms = (edge_hit *)workspace;
     s->coded = (int8_t *)(s->rooms + (at_once(n_queries) + 1) * room_for(s->keep));
     for (size_t q = 0; q < n_queries; q += QUERIES_AT_ONCE) {

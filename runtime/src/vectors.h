@@ -26,8 +26,8 @@ double edge_inverse_root(double x);
 /* The dot product of the first `dim` coordinates, and the square of the norm of those of `a`. */
 double edge_dot(const float *a, const float *b, size_t dim, double *square);
 
-/* The cosine as a distance, and back. One that is no number is the farthest. */
-uint32_t edge_distance_of(float score);
+/* The cosine, rounded to float, as a distance; and back. One that is no number is the farthest. */
+uint32_t edge_distance_of(double cosine);
 float edge_score_of(uint32_t distance);
 
 #ifdef __cplusplus

@@ -44,11 +44,11 @@ def cosines(rows: NDArray[np.float32], query: NDArray[np.float32], dim: int) -> 
 
 
 def coded_query(query: NDArray[np.float32], dim: int) -> NDArray[np.int64]:
-    """Return the query's prefix as int8, the largest being 127, halves away from zero."""
+    """Return the query's prefix as int8, the largest being 127, halves to even."""
     prefix = query[:dim].astype(np.float64)
     largest = np.abs(prefix).max()
     scaled = prefix * (127 / largest) if largest > 0 else prefix
-    return (np.sign(scaled) * np.floor(np.abs(scaled) + 0.5)).astype(np.int64)
+    return np.rint(scaled).astype(np.int64)
 
 
 def best(distances: NDArray[Any], keep: int) -> NDArray[np.int64]:
