@@ -78,7 +78,8 @@ def code_rows(rows: NDArray[np.float32], prefix_dim: int) -> NDArray[np.int8]:
     norms = np.sqrt((prefixes**2).sum(axis=1, keepdims=True))
     units = np.divide(prefixes, norms, out=np.zeros_like(prefixes), where=norms > 0)
     largest = np.abs(units).max(initial=0.0) or 1.0
-    return np.clip(np.rint(units * (127 / largest)), -127, 127).astype(np.int8)
+    codes: NDArray[np.int8] = np.rint(units * (127 / largest)).clip(-127, 127).astype(np.int8)
+    return codes
 
 
 def cases() -> Iterator[tuple[str, int, tuple[int, ...], NDArray[Any], NDArray[Any],
@@ -89,16 +90,19 @@ def cases() -> Iterator[tuple[str, int, tuple[int, ...], NDArray[Any], NDArray[A
     def table(n: int, dim: int) -> NDArray[np.float32]:
         return np.array([[random.real() for _ in range(dim)] for _ in range(n)], np.float32)
 
+    def floats(rows: Any) -> NDArray[np.float32]:
+        return np.array(rows, np.float32)
+
     one = np.ones((1, 4), np.float32)
     yield "one_row", 2, (2, 4), one, one, [(2, 1), (4, 1)]
     yield "opposite", 4, (4,), -one, one, [(4, 1)]
     yield "equal_rows_by_id", 2, (2, 4), np.repeat(one, 9, 0), one, [(2, 5), (4, 3)]
-    yield "longer_rows_are_no_nearer", 2, (2, 4), one * np.float32([[1], [2], [4], [1024]]), one, \
+    yield "longer_rows_are_no_nearer", 2, (2, 4), one * floats([[1], [2], [4], [1024]]), one, \
         [(4, 4)]
-    zero = np.float32([[0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1], [-1, 0, 0, 0]])
+    zero = floats([[0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1], [-1, 0, 0, 0]])
     yield "zero_prefixes_score_zero", 2, (2, 4), zero, zero, [(2, 4)]
     yield "zero_prefix_kept_by_id", 2, (2, 4), zero, zero[:1], [(2, 2), (4, 1)]
-    extremes = np.float32([[1e38, -1e38, 1e38, 1e30], [1e-38, 1e-38, 0, 1e-45], [1, 1, 1, 1]])
+    extremes = floats([[1e38, -1e38, 1e38, 1e30], [1e-38, 1e-38, 0, 1e-45], [1, 1, 1, 1]])
     yield "largest_and_smallest", 2, (2, 4), extremes, extremes, [(2, 3), (4, 3)]
     rows, queries = table(35, 20), table(3, 20)
     for name, prefix, stages in (
