@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from edge_sdk.governor import Budget as Budget
     from edge_sdk.governor import Governor as Governor
     from edge_sdk.session import Session as Session
+    from edge_sdk.vectors import VectorIndex as VectorIndex
 
 __all__ = [
     "Artifact", "Budget", "Bundle", "Cascade", "CodeIndex", "Governor", "InstanceIndex", "Session",
-    "errors", "export", "load", "open_artifact",
+    "VectorIndex", "errors", "export", "load", "open_artifact",
 ]
 
 _HOMES = {
@@ -37,6 +38,7 @@ _HOMES = {
     "Session": "edge_sdk.session",
     "Budget": "edge_sdk.governor",
     "Governor": "edge_sdk.governor",
+    "VectorIndex": "edge_sdk.vectors",
     "load": "edge_sdk.engines",
     # The module is callable: `edge_sdk.export(...)` and `python -m edge_sdk.export` are one name.
     "export": "edge_sdk.export",

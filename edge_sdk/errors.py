@@ -108,6 +108,10 @@ class CalibrationError(EdgeError):
     """A calibration set is too small or too poor for the guarantee that was asked for."""
 
 
+class VectorError(EdgeError):
+    """Vectors that an index can not take: not finite, or without a direction."""
+
+
 def from_status(name: str, text: str) -> EdgeError:
     """Return the exception for a status of the C core, by its name and its words there."""
     kinds: dict[str, tuple[type[EdgeError], str, str]] = {

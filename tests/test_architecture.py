@@ -41,6 +41,7 @@ ARROWS = {
     "session": {*LIBRARY, "bundle", "cascade", "device", "governor", "profile"},
     # How much of the model to run.
     "governor": {"errors", "console"},
+    "vectors": {"errors", "corefile"},
     # Other projects' files.
     "importers": {"errors", "checkpoint", "codes"},
     # Papers: torch and nothing of ours but errors.
@@ -189,6 +190,7 @@ def test_what_a_device_loads_never_reaches_torch_a_toolchain_or_an_exporter():
                             "edge_sdk.bench", "edge_sdk.freeze", "edge_sdk.codes",
                             "edge_sdk.codes.__main__", "edge_sdk.governor",
                             "edge_sdk.governor.__main__"]
+                            "edge_sdk.codes.__main__", "edge_sdk.vectors"]
     while todo:
         module = todo.pop()
         reached.add(module)

@@ -278,9 +278,14 @@ def test_a_profile_of_another_device_warns_and_is_measured_again_on_request(
 def test_a_profile_that_is_none_is_refused(packed, tmp_path, plans):
     copy = tmp_path / "digits.edge"
     shutil.copytree(packed, copy)
+    bundle = Bundle.open(copy)
+
+    def opened() -> Session:
+        bundle.replace_profile(profile_of(plans=plans))
+        return Session(bundle, device=FixedDevice(identity=HERE))
+
     with pytest.raises(FormatError, match="a profile"):
-        Bundle.open(copy).replace_profile(profile_of(plans=plans))
-        Session.open(copy, device=FixedDevice(identity=HERE))
+        opened()
 
 
 def test_codes_tell_an_input_of_no_class(packed, images, monkeypatch):

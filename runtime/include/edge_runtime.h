@@ -392,7 +392,7 @@ EDGE_API edge_status edge_search(const edge_llc *file, const uint64_t *queries, 
 
 /* ---- Matryoshka heads and cascades: the .mrl file ---------------------------- */
 
-#define EDGE_TAG_DIMS EDGE_TAG('D', 'I', 'M', 'S')    /* the trained dims, uint32, growing */
+#define EDGE_TAG_DIMS EDGE_TAG('D', 'I', 'M', 'S')    /* the trained dims; also of a .vec */
 #define EDGE_TAG_HEAD EDGE_TAG('H', 'E', 'A', 'D')    /* tied, normalized, scale */
 #define EDGE_TAG_WEIGHTS EDGE_TAG('W', 'G', 'H', 'T') /* float32, by dims and panels of classes */
 #define EDGE_TAG_BIAS EDGE_TAG('B', 'I', 'A', 'S')    /* float32 */
@@ -471,7 +471,8 @@ EDGE_API edge_status edge_mrl_logits(const edge_mrl *head, const float *x, size_
  * @param steps     Dims grow; at most EDGE_MRL_MAX_DIMS steps.
  * @param previous  For EDGE_MRL_AGREE: the answer before the first step, or NULL for none.
  * @param[out] verdicts  One for each embedding; with EDGE_MRL_EVERY_STEP (n, n_steps).
- * @return As edge_mrl_logits; on an error the verdicts are not to be used.
+ * @return As edge_mrl_logits, EDGE_ERR_NOT_FINITE also for weights that nobody verified; on an
+ *         error the verdicts are not to be used.
  */
 EDGE_API edge_status edge_mrl_cascade(const edge_mrl *head, const float *x, size_t n,
                                       size_t stride, const edge_step *steps, uint32_t n_steps,
@@ -628,6 +629,85 @@ EDGE_API edge_status edge_governor_decide(edge_governor *governor, const edge_bu
  */
 EDGE_API edge_status edge_governor_observe(edge_governor *governor, uint32_t choice,
                                            double latency_ms, double energy_mj, double now_s);
+
+/* ---- vectors: the .vec file ---------------------------------------------------- */
+
+#define EDGE_TAG_PREFIX EDGE_TAG('P', 'R', 'E', 'F')  /* a prefix of each row, int8 */
+#define EDGE_TAG_VECTORS EDGE_TAG('V', 'E', 'C', 'T') /* the rows, float32 */
+#define EDGE_MAX_DIMS 32u
+
+/* An opened file of Matryoshka vectors. Read-only for callers; it points into their bytes. */
+typedef struct edge_vec {
+    edge_file file; /* file.bits is the full dim */
+    uint32_t prefix_dim;
+    uint32_t n_dims;
+    uint32_t dims[EDGE_MAX_DIMS]; /* ascending; the last is the full one */
+    const int8_t *prefix;
+    const float *vectors;
+    const uint8_t *ids; /* NULL where rows are numbered */
+} edge_vec;
+
+/** As edge_llc_open, for a .vec file. */
+EDGE_API edge_status edge_vec_open(const uint8_t *bytes, size_t size, uint32_t flags,
+                                   edge_vec *vec);
+
+/* Rank by the first `dim` coordinates, keep the best `keep`. */
+typedef struct edge_stage {
+    uint32_t dim; /* a trained one */
+    uint32_t keep; /* 1 to EDGE_SEARCH_MAX_K */
+} edge_stage;
+
+/* A row that was found. */
+typedef struct edge_match {
+    uint32_t id;
+    float score; /* the cosine of the prefixes; 0 if one of them is zero */
+} edge_match;
+
+/** Return the scratch room for `keep` candidates of a query; 0 for none or above the maximum. */
+EDGE_API size_t edge_vec_workspace_size(const edge_vec *vec, size_t n_queries, size_t keep);
+
+/**
+ * Find the rows nearest to each query by cosine, stage by stage, ties to the lower id.
+ *
+ * The first stage looks at all rows: at prefix_dim by their int8 codes, else by
+ * the vectors. Each later one scores what the one before kept. The last one's
+ * order and scores are always those of the vectors.
+ *
+ * @param queries       (n_queries, dim), any norm.
+ * @param stages        Dims must not shrink, numbers kept not grow.
+ * @param[out] matches  (n_queries, keep of the last stage), best first:
+ *                      min(keep, n) are filled of each row.
+ * @param workspace     8-byte aligned, for the first stage's `keep`.
+ * @return EDGE_OK, EDGE_ERR_ARGUMENT, EDGE_ERR_NOT_FINITE or EDGE_ERR_CAPACITY.
+ */
+EDGE_API edge_status edge_vec_search(const edge_vec *vec, const float *queries, size_t n_queries,
+                                     const edge_stage *stages, size_t n_stages,
+                                     edge_match *matches, void *workspace, size_t workspace_size);
+
+/**
+ * The first stage alone, for slices searched by several threads.
+ *
+ * The best `keep` by (distance, id) of all slices' hits are those of the whole.
+ *
+ * @param exact       Nonzero: by the vectors even at prefix_dim.
+ * @param begin, end  Rows to look at.
+ * @param[out] hits   (n_queries, keep), ids ascending: min(keep, end - begin) are
+ *                    filled. Less `distance` is nearer; it means nothing else.
+ */
+EDGE_API edge_status edge_vec_scan(const edge_vec *vec, const float *queries, size_t n_queries,
+                                   edge_stage stage, int exact, uint64_t begin, uint64_t end,
+                                   edge_hit *hits, void *workspace, size_t workspace_size);
+
+/**
+ * The later stages alone, of candidates in any order; their distances are ignored.
+ *
+ * @param candidates  (n_queries, n_candidates) rows below n, none twice.
+ * @param workspace   8-byte aligned, for n_candidates.
+ */
+EDGE_API edge_status edge_vec_rerank(const edge_vec *vec, const float *queries, size_t n_queries,
+                                     const edge_stage *stages, size_t n_stages,
+                                     const edge_hit *candidates, size_t n_candidates,
+                                     edge_match *matches, void *workspace, size_t workspace_size);
 
 #ifdef __cplusplus
 }

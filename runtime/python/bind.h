@@ -52,3 +52,4 @@ void bind_files(nb::module_ &m);
 void bind_codes(nb::module_ &m);
 void bind_mrl(nb::module_ &m);
 void bind_governor(nb::module_ &m);
+void bind_vectors(nb::module_ &m);

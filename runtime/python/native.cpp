@@ -53,4 +53,5 @@ NB_MODULE(_native, m) {
     bind_codes(m);
     bind_mrl(m);
     bind_governor(m);
+    bind_vectors(m);
 }

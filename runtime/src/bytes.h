@@ -64,6 +64,13 @@ static inline int edge_aligned(const void *pointer, size_t to) {
     return (uintptr_t)pointer % to == 0;
 }
 
+/* What is seldom run, such as building and opening files, is compiled for size. */
+#if defined(__GNUC__)
+#define EDGE_SMALL __attribute__((cold, noinline))
+#else
+#define EDGE_SMALL
+#endif
+
 #if defined(__GNUC__)
 #define EDGE_PREFETCH(pointer) __builtin_prefetch(pointer)
 #else

@@ -22,7 +22,7 @@ size_t edge_file_head_size(uint32_t n_sections) {
 }
 
 /* The digest of head and table, which passes over the head's own digest field. */
-static uint64_t head_digest(const uint8_t *head, uint32_t n_sections) {
+static EDGE_SMALL uint64_t head_digest(const uint8_t *head, uint32_t n_sections) {
     edge_digest digest;
     edge_digest_start(&digest);
     edge_digest_add(&digest, head, AT_DIGEST);
@@ -30,14 +30,14 @@ static uint64_t head_digest(const uint8_t *head, uint32_t n_sections) {
     return edge_digest_value(&digest);
 }
 
-static int all_zero(const uint8_t *at, const uint8_t *end) {
+static EDGE_SMALL int all_zero(const uint8_t *at, const uint8_t *end) {
     for (; at < end; at++)
         if (*at) return 0;
     return 1;
 }
 
 /* Whether a kind can have this width and so many rows. */
-static int plausible(uint32_t kind, uint32_t bits, uint64_t n) {
+static EDGE_SMALL int plausible(uint32_t kind, uint32_t bits, uint64_t n) {
     switch (kind) {
     case EDGE_KIND_CLASSES:
         return edge_code_width(kind, bits) != 0 && n <= EDGE_MAX_CLASSES;
@@ -52,7 +52,7 @@ static int plausible(uint32_t kind, uint32_t bits, uint64_t n) {
     }
 }
 
-static edge_status read_table(edge_file *file, uint32_t flags) {
+static EDGE_SMALL edge_status read_table(edge_file *file, uint32_t flags) {
     uint64_t end = edge_file_head_size(file->n_sections);
     for (uint32_t i = 0; i < file->n_sections; i++) {
         const uint8_t *entry = file->bytes + EDGE_FILE_HEAD + (size_t)i * EDGE_FILE_ENTRY;
@@ -80,6 +80,7 @@ static edge_status read_table(edge_file *file, uint32_t flags) {
     return end == file->size ? EDGE_OK : EDGE_ERR_FORMAT;
 }
 
+EDGE_SMALL
 edge_status edge_file_open(const uint8_t *bytes, size_t size, uint32_t flags, edge_file *file) {
     edge_status status;
     if (!file) return EDGE_ERR_ARGUMENT;
@@ -110,6 +111,7 @@ edge_status edge_file_open(const uint8_t *bytes, size_t size, uint32_t flags, ed
     return status;
 }
 
+EDGE_SMALL
 edge_status edge_file_write_head(edge_kind kind, uint32_t bits, uint64_t n, edge_section *sections,
                                  uint32_t n_sections, uint8_t *out, size_t capacity,
                                  uint64_t *file_size) {

@@ -78,7 +78,7 @@ static uint32_t buckets_for(uint32_t n, uint32_t try_number) {
 }
 
 /* A remainder of 64 bits would leave its field no bit for the place. */
-static int geometry_for(geometry *g, uint32_t n, uint32_t bits, uint32_t try_number) {
+static EDGE_SMALL int geometry_for(geometry *g, uint32_t n, uint32_t bits, uint32_t try_number) {
     uint32_t n_buckets = buckets_for(n, try_number);
     uint32_t remainder_bits = remainder_bits_for(bits, n_buckets);
     if (remainder_bits > 63) {
@@ -90,7 +90,7 @@ static int geometry_for(geometry *g, uint32_t n, uint32_t bits, uint32_t try_num
     return remainder_bits <= 63;
 }
 
-size_t edge_cuckoo_size(uint32_t n, uint32_t bits) {
+EDGE_SMALL size_t edge_cuckoo_size(uint32_t n, uint32_t bits) {
     geometry g;
     size_t largest = 0;
     for (uint32_t i = 0; i < MAX_TRIES; i++) {
@@ -101,7 +101,7 @@ size_t edge_cuckoo_size(uint32_t n, uint32_t bits) {
     return HEAD + TAIL + largest;
 }
 
-size_t edge_cuckoo_workspace_size(uint32_t n) {
+EDGE_SMALL size_t edge_cuckoo_workspace_size(uint32_t n) {
     const uint32_t most = buckets_for(n, MAX_TRIES - 1);
     return (size_t)(most < 4 ? 4 : most) * SLOTS * sizeof(uint32_t);
 }
@@ -136,7 +136,7 @@ static uint32_t twin_of(const builder *b, uint32_t id) {
 }
 
 /* Random walk: who finds no room takes a place, and who had it moves on. 0 if nobody rests. */
-static int insert(builder *b, uint32_t id) {
+static EDGE_SMALL int insert(builder *b, uint32_t id) {
     for (int kicks = 0; kicks < 2000; kicks++) {
         uint32_t *bucket = NULL;
         for (int place = 0; place < 2; place++) {
@@ -157,7 +157,7 @@ static int insert(builder *b, uint32_t id) {
     return 0;
 }
 
-static edge_status fill(builder *b, uint32_t n, int keep_lowest, uint32_t twins[2]) {
+static EDGE_SMALL edge_status fill(builder *b, uint32_t n, int keep_lowest, uint32_t twins[2]) {
     memset(b->slots, 0xff, (size_t)b->g.n_buckets * SLOTS * sizeof(uint32_t));
     b->random = b->g.seed;
     for (uint32_t id = 0; id < n; id++) {
@@ -173,7 +173,7 @@ static edge_status fill(builder *b, uint32_t n, int keep_lowest, uint32_t twins[
     return EDGE_OK;
 }
 
-static void pack(const builder *b, uint32_t n, uint8_t *out) {
+static EDGE_SMALL void pack(const builder *b, uint32_t n, uint8_t *out) {
     const geometry *g = &b->g;
     for (uint32_t bucket = 0; bucket < g->n_buckets; bucket++) {
         uint8_t *from = out + (size_t)bucket * g->bucket_bytes;
@@ -196,6 +196,7 @@ static void pack(const builder *b, uint32_t n, uint8_t *out) {
     }
 }
 
+EDGE_SMALL
 edge_status edge_cuckoo_build(const uint64_t *codes, uint32_t n, uint32_t bits, int keep_lowest,
                               uint8_t *out, size_t *written, void *workspace, uint32_t twins[2]) {
     builder b;
@@ -219,7 +220,7 @@ edge_status edge_cuckoo_build(const uint64_t *codes, uint32_t n, uint32_t bits, 
     return EDGE_ERR_BUILD;
 }
 
-int edge_cuckoo_parse(const uint8_t *at, uint64_t size, edge_llc *file) {
+EDGE_SMALL int edge_cuckoo_parse(const uint8_t *at, uint64_t size, edge_llc *file) {
     if (size < HEAD + TAIL) return 0;
     file->exact_seed = edge_load64(at);
     file->exact_buckets = edge_load32(at + 8);

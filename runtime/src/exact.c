@@ -12,7 +12,7 @@ static int far_apart(uint32_t n, uint32_t bits) {
     return bits == 64 || (uint64_t)n * n <= (uint64_t)1 << bits >> 2;
 }
 
-size_t edge_exact_size(uint32_t n, uint32_t bits) {
+EDGE_SMALL size_t edge_exact_size(uint32_t n, uint32_t bits) {
     if (!in_range(n, bits)) return 0;
     /* Either, for the perfect table may not be found. */
     const size_t any = edge_cuckoo_size(n, bits);
@@ -25,6 +25,7 @@ size_t edge_exact_workspace_size(uint32_t n) {
     return any > perfect ? any : perfect;
 }
 
+EDGE_SMALL
 edge_status edge_exact_build(const uint64_t *codes, uint32_t n, uint32_t bits, int keep_lowest,
                              uint8_t *section, size_t capacity, size_t *written, void *workspace,
                              size_t workspace_size, uint32_t twins[2]) {
@@ -49,7 +50,7 @@ edge_status edge_exact_build(const uint64_t *codes, uint32_t n, uint32_t bits, i
     return status;
 }
 
-int edge_exact_parse(const uint8_t *section, uint64_t size, edge_llc *file) {
+EDGE_SMALL int edge_exact_parse(const uint8_t *section, uint64_t size, edge_llc *file) {
     if (size < HEAD || file->n == 0 || edge_load32(section + 4) != 0) return 0;
     file->exact_variant = edge_load32(section);
     if (file->exact_variant == EDGE_EXACT_PERFECT)

@@ -23,11 +23,12 @@ uint64_t edge_filter_bit(uint64_t word, uint32_t bits, uint32_t filter_bits) {
     return (word ^ word >> 32) * 0xD6E8FEB86659FD93u >> (64 - filter_bits);
 }
 
-size_t edge_filter_size(uint32_t n, uint32_t bits) {
+EDGE_SMALL size_t edge_filter_size(uint32_t n, uint32_t bits) {
     if (n == 0 || n > EDGE_MAX_CLASSES || bits == 0 || bits > 64) return 0;
     return (size_t)1 << (filter_bits(n, bits) - 3);
 }
 
+EDGE_SMALL
 edge_status edge_filter_build(const uint64_t *codes, uint32_t n, uint32_t bits, uint8_t *section,
                               size_t capacity) {
     const size_t size = edge_filter_size(n, bits);

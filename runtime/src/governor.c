@@ -27,19 +27,11 @@
  *   ((energy left - reserve) / seconds to last - what others drain) / rate
  * smoothed over decisions. Charging lifts it, and the floor.
  */
-#include <string.h>
-
+#include "bytes.h"
 #include "edge_runtime.h"
 
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
-#endif
-
-/* Compiled for size: a decision takes a fraction of a microsecond either way. */
-#if defined(__GNUC__)
-#define EDGE_SMALL __attribute__((cold, noinline))
-#else
-#define EDGE_SMALL
 #endif
 
 enum { FAST = EDGE_GOVERNOR_FAST, SLOW = EDGE_GOVERNOR_SLOW, TAIL = EDGE_GOVERNOR_TAIL };

@@ -52,6 +52,17 @@ typedef size_t edge_soft_u32_fn(const uint32_t *codes, size_t begin, size_t end,
 typedef size_t edge_soft_u64_fn(const uint64_t *codes, size_t begin, size_t end, uint64_t query,
                                 const edge_soft_tables *tables, uint32_t limit, edge_hit *hits,
                                 size_t *n_hits, size_t want);
+/*
+ * Rows of int8, 64 to a block, four dims of all of them at a time: dim d of row
+ * i is byte ((i / 64 * n_groups + d / 4) * 64 + i % 64) * 4 + d % 4. The
+ * distance is `start` plus the dot product with `query`, modulo 2^32, a hit
+ * where below `limit`. `begin` is a multiple of 64; the last block is whole,
+ * whatever `end` is. `query` holds 4 * n_groups values from -127 to 127.
+ */
+#define EDGE_BLOCK_ROWS 64
+typedef size_t edge_dot_i8_fn(const int8_t *blocks, size_t n_groups, size_t begin, size_t end,
+                              const int8_t *query, uint32_t start, uint32_t limit, edge_hit *hits,
+                              size_t *n_hits, size_t want);
 /* Fill `tables` from weights[0..n_bits); bits from n_bits on cost nothing. */
 typedef void edge_soft_prepare_fn(const uint32_t *weights, uint32_t n_bits,
                                   edge_soft_tables *tables);
@@ -90,6 +101,7 @@ typedef struct edge_kernels {
     edge_mrl_max_fn *mrl_max;
     edge_mrl_find_fn *mrl_find;
     edge_mrl_sums_fn *mrl_sums;
+    edge_dot_i8_fn *dot_i8;
 } edge_kernels;
 
 #define EDGE_KERNEL(isa) extern const edge_kernels edge_kernels__##isa;

@@ -475,6 +475,62 @@ EDGE_AVX2_INLINE __m256 edge_f32_scale__avx2(__m256 a, __m256 k)
 #define EDGE_F_TARGET EDGE_AVX2
 #define EDGE_F_NAME(what) what##__avx2
 #include "kernels_mrl.h"
+/* ---- dot products --------------------------------------------------------------------------- */
+
+/*
+ * `sum` and four products each of 8 rows. |row| times the query with the row's
+ * sign: pairs of them, at most 2 * 128 * 127, fit 16 bits.
+ */
+EDGE_AVX2_INLINE __m256i edge_dot8__avx2(__m256i sum, const int8_t *rows, __m256i q)
+{
+    const __m256i row = _mm256_loadu_si256((const __m256i *)(const void *)rows);
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(row), _mm256_sign_epi8(q, row));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+/* Distances of 32 rows; the groups of a block are 256 bytes apart. */
+EDGE_AVX2_INLINE edge_step__avx2 edge_dot32__avx2(const int8_t *p, size_t n_groups,
+                                                  const int8_t *query, uint32_t start)
+{
+    edge_step__avx2 s;
+    size_t g;
+    s.d0 = s.d1 = s.d2 = s.d3 = _mm256_set1_epi32((int)start);
+    for (g = 0; g < n_groups; g++, p += 256) {
+        int32_t four;
+        __m256i q;
+        __builtin_memcpy(&four, query + 4 * g, sizeof four);
+        q = _mm256_set1_epi32(four);
+        s.d0 = edge_dot8__avx2(s.d0, p, q);
+        s.d1 = edge_dot8__avx2(s.d1, p + 32, q);
+        s.d2 = edge_dot8__avx2(s.d2, p + 64, q);
+        s.d3 = edge_dot8__avx2(s.d3, p + 96, q);
+    }
+    return s;
+}
+
+static EDGE_AVX2 size_t edge_dot_i8__avx2(const int8_t *blocks, size_t n_groups, size_t begin,
+                                          size_t end, const int8_t *query, uint32_t start,
+                                          uint32_t limit, edge_hit *hits, size_t *n_hits,
+                                          size_t want)
+{
+    const __m256i most = _mm256_set1_epi32((int)(limit - 1));
+    size_t n = *n_hits;
+    size_t i;
+
+    if (limit == 0) {
+        return n < want ? end : begin;
+    }
+    for (i = begin; i < end && n < want; i += EDGE_BLOCK_ROWS) {
+        const int8_t *p = blocks + i * 4 * n_groups;
+        const size_t left = end - i;
+        n = edge_take__avx2(hits, n, i, left, edge_dot32__avx2(p, n_groups, query, start), most,
+                            0);
+        n = edge_take__avx2(hits, n, i + 32, left < 32 ? 0 : left - 32,
+                            edge_dot32__avx2(p + 128, n_groups, query, start), most, 0);
+    }
+    *n_hits = n;
+    return i < end ? i : end;
+}
 
 const edge_kernels edge_kernels__avx2 = {
     "avx2",
@@ -490,6 +546,7 @@ const edge_kernels edge_kernels__avx2 = {
     edge_mrl_max__avx2,
     edge_mrl_find__avx2,
     edge_mrl_sums__avx2,
+    edge_dot_i8__avx2,
 };
 
 #endif

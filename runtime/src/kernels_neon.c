@@ -517,6 +517,91 @@ EDGE_NEON_INLINE float32x4_t edge_f32_scale__neon(float32x4_t a, float32x4_t k)
 #define EDGE_F_TARGET 
 #define EDGE_F_NAME(what) what##__neon
 #include "kernels_mrl.h"
+/* ---- dot products --------------------------------------------------------------------------- */
+
+/* Append those of `left` rows, at most 32, from `id` on whose distance is below `limit`. */
+static __attribute__((noinline)) size_t edge_append_dots__neon(edge_hit *hits, size_t n, size_t id,
+                                                               size_t left,
+                                                               const uint32_t *distances,
+                                                               uint32_t limit)
+{
+    uint32_t which = 0;
+    uint32_t k;
+    for (k = 0; k < 32 && k < left; k++) {
+        which |= (uint32_t)(distances[k] < limit) << k;
+    }
+    return edge_append(hits, n, id, distances, which);
+}
+
+/* The sums of neighbouring lanes of `a`, then of `b`. */
+EDGE_NEON_INLINE int32x4_t edge_pairs_i32__neon(int32x4_t a, int32x4_t b)
+{
+#if defined(__aarch64__)
+    return vpaddq_s32(a, b);
+#else
+    return vcombine_s32(vpadd_s32(vget_low_s32(a), vget_high_s32(a)),
+                        vpadd_s32(vget_low_s32(b), vget_high_s32(b)));
+#endif
+}
+
+/* Distances of 16 rows of a block, whose groups are 256 bytes apart; returns their least. */
+EDGE_NEON_INLINE uint32x4_t edge_dot16__neon(const int8_t *p, size_t n_groups, const int8_t *query,
+                                             uint32_t start, uint32_t *distances)
+{
+    int32x4_t low[4], high[4]; /* dims 0 and 1, 2 and 3, of two rows each */
+    uint32x4_t least = vdupq_n_u32(UINT32_MAX);
+    size_t g, k;
+    for (k = 0; k < 4; k++) {
+        low[k] = high[k] = vdupq_n_s32(0);
+    }
+    for (g = 0; g < n_groups; g++, p += 256) {
+        uint32_t four;
+        int8x8_t q;
+        memcpy(&four, query + 4 * g, sizeof four);
+        q = vreinterpret_s8_u32(vdup_n_u32(four));
+        for (k = 0; k < 4; k++) {
+            const int8x16_t rows = vld1q_s8(p + 16 * k);
+            low[k] = vpadalq_s16(low[k], vmull_s8(vget_low_s8(rows), q));
+            high[k] = vpadalq_s16(high[k], vmull_s8(vget_high_s8(rows), q));
+        }
+    }
+    for (k = 0; k < 4; k++) {
+        const uint32x4_t d = vaddq_u32(
+            vreinterpretq_u32_s32(edge_pairs_i32__neon(low[k], high[k])), vdupq_n_u32(start));
+        vst1q_u32(distances + 4 * k, d);
+        least = vminq_u32(least, d);
+    }
+    return least;
+}
+
+static size_t edge_dot_i8__neon(const int8_t *blocks, size_t n_groups, size_t begin, size_t end,
+                                const int8_t *query, uint32_t start, uint32_t limit,
+                                edge_hit *hits, size_t *n_hits, size_t want)
+{
+    uint32_t distances[EDGE_BLOCK_ROWS];
+    size_t n = *n_hits;
+    size_t i, k;
+
+    for (i = begin; i < end && n < want; i += EDGE_BLOCK_ROWS) {
+        const int8_t *p = blocks + i * 4 * n_groups;
+        const size_t left = end - i;
+        uint32x4_t least = vdupq_n_u32(UINT32_MAX);
+        uint16x4_t any;
+        for (k = 0; k < EDGE_BLOCK_ROWS; k += 16) {
+            least = vminq_u32(
+                least, edge_dot16__neon(p + 4 * k, n_groups, query, start, distances + k));
+        }
+        any = vmovn_u32(vcltq_u32(least, vdupq_n_u32(limit)));
+        if (__builtin_expect(vget_lane_u64(vreinterpret_u64_u16(any), 0) == 0, 1)) {
+            continue;
+        }
+        n = edge_append_dots__neon(hits, n, i, left, distances, limit);
+        n = edge_append_dots__neon(hits, n, i + 32, left < 32 ? 0 : left - 32, distances + 32,
+                                   limit);
+    }
+    *n_hits = n;
+    return i < end ? i : end;
+}
 
 const edge_kernels edge_kernels__neon = {
     "neon",
@@ -532,6 +617,7 @@ const edge_kernels edge_kernels__neon = {
     edge_mrl_max__neon,
     edge_mrl_find__neon,
     edge_mrl_sums__neon,
+    edge_dot_i8__neon,
 };
 
 #endif

@@ -184,6 +184,34 @@ static inline float edge_f32_scale__scalar(float a, float k)
 #define EDGE_F_NAME(what) what##__scalar
 #include "kernels_mrl.h"
 
+static size_t edge_dot_i8__scalar(const int8_t *blocks, size_t n_groups, size_t begin, size_t end,
+                                  const int8_t *query, uint32_t start, uint32_t limit,
+                                  edge_hit *hits, size_t *n_hits, size_t want)
+{
+    uint32_t distances[EDGE_BLOCK_ROWS];
+    size_t i, g, r;
+    for (i = begin; i < end && *n_hits < want; i += EDGE_BLOCK_ROWS) {
+        const int8_t *row = blocks + i * 4 * n_groups;
+        const size_t left = end - i < EDGE_BLOCK_ROWS ? end - i : EDGE_BLOCK_ROWS;
+        for (r = 0; r < EDGE_BLOCK_ROWS; r++) {
+            distances[r] = start;
+        }
+        for (g = 0; g < n_groups; g++) {
+            const int8_t *q = query + 4 * g;
+            for (r = 0; r < EDGE_BLOCK_ROWS; r++, row += 4) {
+                distances[r] += (uint32_t)(row[0] * q[0] + row[1] * q[1] + row[2] * q[2] +
+                                           row[3] * q[3]);
+            }
+        }
+        for (r = 0; r < left; r++) {
+            if (distances[r] < limit) {
+                edge_put__scalar(hits, (*n_hits)++, i + r, distances[r]);
+            }
+        }
+    }
+    return i < end ? i : end;
+}
+
 const edge_kernels edge_kernels__scalar = {
     "scalar",
     edge_available__scalar,
@@ -198,4 +226,5 @@ const edge_kernels edge_kernels__scalar = {
     edge_mrl_max__scalar,
     edge_mrl_find__scalar,
     edge_mrl_sums__scalar,
+    edge_dot_i8__scalar,
 };

@@ -15,7 +15,7 @@ int edge_words_fit(const uint64_t *words, size_t n_words, uint32_t bits) {
     return bits >= 64 || (seen & ~edge_mask(bits)) == 0;
 }
 
-static edge_status take_section(edge_llc *file, const edge_section *section) {
+static EDGE_SMALL edge_status take_section(edge_llc *file, const edge_section *section) {
     const uint8_t *data = file->bytes + section->offset;
     const uint64_t n = file->n, size = section->size;
     switch (section->tag) {
@@ -76,7 +76,7 @@ static int belongs(uint32_t kind, uint32_t tag) {
 }
 
 /* Whether no code has bits beyond the file's. */
-static int codes_fit(const edge_llc *file) {
+static EDGE_SMALL int codes_fit(const edge_llc *file) {
     if (file->code_width > 8) return 1;
     if (file->code_width == 8) return edge_words_fit((const uint64_t *)(const void *)file->codes,
                                                      (size_t)file->n, file->bits);
@@ -86,7 +86,7 @@ static int codes_fit(const edge_llc *file) {
     return (seen & ~edge_mask(file->bits)) == 0;
 }
 
-static edge_status read_sections(edge_llc *file, uint32_t flags) {
+static EDGE_SMALL edge_status read_sections(edge_llc *file, uint32_t flags) {
     for (uint32_t i = 0; i < file->n_sections; i++) {
         const edge_section *section = &file->sections[i];
         if (!belongs(file->kind, section->tag)) return EDGE_ERR_FORMAT;
@@ -97,6 +97,7 @@ static edge_status read_sections(edge_llc *file, uint32_t flags) {
     return EDGE_OK;
 }
 
+EDGE_SMALL
 edge_status edge_llc_open(const uint8_t *bytes, size_t size, uint32_t flags, edge_llc *file) {
     edge_file opened;
     edge_status status;

@@ -27,7 +27,7 @@ static int all_below(const float *values, uint64_t n, float largest) {
 }
 
 /* The biases behind the last class keep padding from ever being the answer. */
-static int biases_sound(const edge_mrl *head, uint64_t n_rows) {
+static EDGE_SMALL int biases_sound(const edge_mrl *head, uint64_t n_rows) {
     const size_t width = padded(head);
     for (uint64_t row = 0; row < n_rows; row++) {
         const float *bias = head->bias + row * width;
@@ -38,7 +38,7 @@ static int biases_sound(const edge_mrl *head, uint64_t n_rows) {
     return 1;
 }
 
-static int take_dims(edge_mrl *head, const uint8_t *data, uint64_t size) {
+static EDGE_SMALL int take_dims(edge_mrl *head, const uint8_t *data, uint64_t size) {
     if (size % 4 || size / 4 < 1 || size / 4 > EDGE_MRL_MAX_DIMS) return 0;
     head->n_dims = (uint32_t)(size / 4);
     for (uint32_t i = 0; i < head->n_dims; i++) {
@@ -48,7 +48,7 @@ static int take_dims(edge_mrl *head, const uint8_t *data, uint64_t size) {
     return head->dims[head->n_dims - 1] == head->dim;
 }
 
-static int take_head(edge_mrl *head, const uint8_t *data, uint64_t size) {
+static EDGE_SMALL int take_head(edge_mrl *head, const uint8_t *data, uint64_t size) {
     if (size != 16 || edge_load32(data + 12) != 0) return 0;
     head->tied = edge_load32(data);
     head->normalized = edge_load32(data + 4);
@@ -56,6 +56,7 @@ static int take_head(edge_mrl *head, const uint8_t *data, uint64_t size) {
     return head->tied <= 1 && head->normalized <= 1 && head->scale > 0 && head->scale <= LARGEST;
 }
 
+EDGE_SMALL
 edge_status edge_mrl_open(const uint8_t *bytes, size_t size, uint32_t flags, edge_mrl *head) {
     edge_file file;
     edge_status status;
@@ -255,6 +256,7 @@ static int trained(const edge_mrl *head, uint32_t dim) {
 }
 
 /* Dims grow, and the head was trained for each, or may be cut between two of them. */
+EDGE_SMALL
 static edge_status check_steps(const edge_mrl *head, const edge_step *steps, uint32_t n_steps,
                                uint32_t flags) {
     uint32_t before = 0;

@@ -33,12 +33,13 @@ static int in_range(uint32_t n, uint32_t bits) {
     return n >= 1 && n <= EDGE_MAX_CLASSES && bits >= 1 && bits <= 64;
 }
 
-size_t edge_multi_size(uint32_t n, uint32_t bits) {
+EDGE_SMALL size_t edge_multi_size(uint32_t n, uint32_t bits) {
     if (!in_range(n, bits)) return 0;
     const edge_parts p = parts_for(n, bits);
     return (size_t)section_size(&p);
 }
 
+EDGE_SMALL
 edge_status edge_multi_build(const uint64_t *codes, uint32_t n, uint32_t bits, uint8_t *section,
                              size_t capacity) {
     if (!codes || !section || !in_range(n, bits) || !edge_aligned(section, 4))
@@ -62,7 +63,7 @@ edge_status edge_multi_build(const uint64_t *codes, uint32_t n, uint32_t bits, u
     return EDGE_OK;
 }
 
-int edge_multi_parse(const uint8_t *section, uint64_t size, const edge_llc *file) {
+EDGE_SMALL int edge_multi_parse(const uint8_t *section, uint64_t size, const edge_llc *file) {
     edge_parts p;
     if (size < HEAD || file->n == 0) return 0;
     p.n_parts = edge_load32(section);

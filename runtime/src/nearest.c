@@ -8,7 +8,7 @@
 #include "kernels.h"
 #include "llc.h"
 
-size_t edge_nearest_size(uint32_t n, uint32_t bits) {
+EDGE_SMALL size_t edge_nearest_size(uint32_t n, uint32_t bits) {
     if (n == 0 || n > EDGE_MAX_CLASSES || bits == 0 || bits > EDGE_NEAREST_MAX_BITS) return 0;
     return ((size_t)1 << bits) * (n <= 0x10000u ? 2 : 4);
 }
@@ -46,6 +46,7 @@ static void improve(const table *t, size_t word, uint32_t distance, uint32_t id)
     }
 }
 
+EDGE_SMALL
 edge_status edge_nearest_build(const uint64_t *codes, uint32_t n, uint32_t bits, uint8_t *section,
                                size_t capacity, uint8_t *workspace, size_t workspace_size) {
     const size_t size = edge_nearest_size(n, bits), n_words = (size_t)1 << (bits & 31);

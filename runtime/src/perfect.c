@@ -103,13 +103,13 @@ static uint64_t slots_size(uint64_t n_slots, uint32_t field_bits) {
     return (n_slots * field_bits + 7) / 8;
 }
 
-size_t edge_perfect_size(uint32_t n, uint32_t bits) {
+EDGE_SMALL size_t edge_perfect_size(uint32_t n, uint32_t bits) {
     return HEAD + TAIL + (size_t)pilots_size(buckets_for(n)) +
            (size_t)slots_size(slots_for(n), field_bits_for(slots_for(n), bits));
 }
 
 /* Two counting sorts of the classes, the slots taken, and the buckets' places. */
-size_t edge_perfect_workspace_size(uint32_t n) {
+EDGE_SMALL size_t edge_perfect_workspace_size(uint32_t n) {
     return ((size_t)n * 2 + (size_t)slots_for(n) + 1 + buckets_for(n) + 1) * sizeof(uint32_t) +
            edge_align(slots_for(n), 4);
 }
@@ -131,7 +131,7 @@ typedef struct builder {
  * At 64 bits a field has no room to spare: codes in the first and last quotient,
  * whose sums could be taken for each other's, want another seed.
  */
-static edge_status group_by_a(builder *b, int keep_lowest, uint32_t twins[2]) {
+static EDGE_SMALL edge_status group_by_a(builder *b, int keep_lowest, uint32_t twins[2]) {
     memset(b->a_starts, 0, ((size_t)b->n_slots + 1) * sizeof(uint32_t));
     for (uint32_t id = 0; id < b->n; id++) {
         const place p = place_of(&b->g, b->codes[id]);
@@ -158,7 +158,7 @@ static edge_status group_by_a(builder *b, int keep_lowest, uint32_t twins[2]) {
 }
 
 /* Nonzero if no two classes of equal a share a bucket under this bucket seed. */
-static int separates(const builder *b) {
+static EDGE_SMALL int separates(const builder *b) {
     for (uint32_t a = 0; a < b->n_slots; a++)
         for (uint32_t i = b->a_starts[a] + 1; i < b->a_starts[a + 1]; i++) {
             if (b->by_a[i] == EDGE_NONE) continue;
@@ -171,7 +171,7 @@ static int separates(const builder *b) {
     return 1;
 }
 
-static void group_by_bucket(builder *b) {
+static EDGE_SMALL void group_by_bucket(builder *b) {
     memset(b->starts, 0, ((size_t)b->g.n_buckets + 1) * sizeof(uint32_t));
     for (uint32_t i = 0; i < b->n; i++)
         if (b->by_a[i] != EDGE_NONE) b->starts[place_of(&b->g, b->codes[b->by_a[i]]).bucket]++;
@@ -212,7 +212,7 @@ static int place_bucket(builder *b, uint32_t bucket, uint8_t *pilots) {
 }
 
 /* Buckets find their places largest first: the last ones are single and fit anywhere. */
-static int place_all(builder *b, uint8_t *pilots) {
+static EDGE_SMALL int place_all(builder *b, uint8_t *pilots) {
     uint32_t largest = 0;
     for (uint32_t k = 0; k < b->g.n_buckets; k++) {
         const uint32_t size = b->starts[k + 1] - b->starts[k];
@@ -227,7 +227,7 @@ static int place_all(builder *b, uint8_t *pilots) {
 }
 
 /* Empty slots hold all ones, which lie beyond every base + m. */
-static void write_slots(const builder *b, const uint8_t *pilots, uint8_t *slots) {
+static EDGE_SMALL void write_slots(const builder *b, const uint8_t *pilots, uint8_t *slots) {
     memset(slots, 0, (size_t)slots_size(b->n_slots, b->g.field_bits) + TAIL);
     for (uint32_t slot = 0; slot < b->n_slots; slot++)
         if (!b->taken[slot])
@@ -241,7 +241,7 @@ static void write_slots(const builder *b, const uint8_t *pilots, uint8_t *slots)
     }
 }
 
-static int build_with_seed(builder *b, uint8_t *out) {
+static EDGE_SMALL int build_with_seed(builder *b, uint8_t *out) {
     uint8_t *pilots = out + HEAD;
     const size_t size = (size_t)pilots_size(b->g.n_buckets);
     for (uint32_t i = 0; i < BUCKET_SEEDS; i++) {
@@ -262,6 +262,7 @@ static int build_with_seed(builder *b, uint8_t *out) {
     return 0;
 }
 
+EDGE_SMALL
 edge_status edge_perfect_build(const uint64_t *codes, uint32_t n, uint32_t bits, int keep_lowest,
                                uint8_t *out, size_t *written, void *workspace, uint32_t twins[2]) {
     builder b;
@@ -287,7 +288,7 @@ edge_status edge_perfect_build(const uint64_t *codes, uint32_t n, uint32_t bits,
     return EDGE_ERR_BUILD;
 }
 
-int edge_perfect_parse(const uint8_t *at, uint64_t size, edge_llc *file) {
+EDGE_SMALL int edge_perfect_parse(const uint8_t *at, uint64_t size, edge_llc *file) {
     if (size < HEAD + TAIL) return 0;
     file->exact_seed = edge_load64(at);
     file->exact_seed_buckets = edge_load64(at + 8);
