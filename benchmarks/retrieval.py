@@ -116,7 +116,8 @@ def speed(scale: Scale) -> dict[str, Any]:
     plans: dict[int, Any] = {}
     indices: dict[int, VectorIndex] = {}
     for prefix_dim in (16, 32):
-        index = indices[prefix_dim] = written("synthetic", vectors, DIMS, prefix_dim)
+        index = VectorIndex.build(vectors, dims=DIMS, prefix_dim=prefix_dim)
+        indices[prefix_dim] = index
         plan = index.calibrate(known, K, recall=RECALL + MARGIN)
         plans[prefix_dim] = {"stages": plan.stages, "recall": plan.recall}
         say(f"plan    int8 prefix of {prefix_dim}: {plan.stages}")
@@ -126,8 +127,13 @@ def speed(scale: Scale) -> dict[str, Any]:
         rows.append(row(f"int8 prefix of {prefix_dim}, its plan", recall(found, exact),
                         RECALL, peer_name="aim", unit="recall@10", n=n, at_least=1,
                         ratio=recall(found, exact) / RECALL))
-    rows += _beside_peers(indices, {p: plans[p]["stages"] for p in plans}, flat, vectors, test,
-                          scale)
+    stages = {p: plans[p]["stages"] for p in plans}
+    rows += _beside_peers(indices, stages, flat, vectors, test, scale)
+    mapped = written("synthetic", vectors, DIMS, 16)
+    ours, theirs = alternate([each_in_turn(partial(index.search, k=K, stages=stages[16]), test)
+                              for index in (mapped, indices[16])], scale.rounds(100))
+    rows.append(row("int8 prefix of 16, from a mapped file", ours * 1e3, theirs * 1e3,
+                    peer_name="in memory", unit="ms a query", ratio=theirs / ours, n=n))
     return {"rows": rows, "plans": plans}
 
 
@@ -147,7 +153,7 @@ def _beside_peers(indices: dict[int, VectorIndex], stages: dict[int, Stages], fl
         best = np.argpartition(-scores, K)[:K]
         return np.asarray(best[np.argsort(-scores[best])])
 
-    streams = {p: np.array(_prefix(index)) for p, index in indices.items()}
+    streams = {p: np.ones(n * p // 8, np.uint64) for p in indices}
     searches: list[Callable[[Floats], object]] = [
         lambda q: flat.search(q, K), numpy_flat, shortlist,
         *(partial(indices[p].search, k=K, stages=stages[p]) for p in indices),
@@ -173,13 +179,6 @@ def _beside_peers(indices: dict[int, VectorIndex], stages: dict[int, Stages], fl
                                   lambda: flat.search(batch, K)], max(3, rounds // 8))
         yield row(f"batch of 32, int8 prefix of {prefix_dim}", ours * 1e3 / 32, theirs * 1e3 / 32,
                   peer_name="faiss flat", unit="ms a query", ratio=theirs / ours, n=n)
-
-
-def _prefix(index: VectorIndex) -> NDArray[np.uint64]:
-    found = index.section("PREF")
-    assert found is not None
-    path = FOLDER / f"synthetic-{index.prefix_dim}.vec"
-    return np.memmap(path, np.uint64, "r", found[0], (found[1] // 8,))
 
 
 def _scan(index: VectorIndex, query: Floats) -> object:
@@ -223,7 +222,7 @@ def funnel(scale: Scale) -> dict[str, Any]:
     exact = flat.search(queries, K)[1]
     rows: list[Row] = []
     for prefix_dim in (16, 32):
-        index = written("synthetic", vectors, DIMS, prefix_dim)
+        index = VectorIndex.build(vectors, dims=DIMS, prefix_dim=prefix_dim)
         for keep in (100, 200, 400, 800, 1600):
             single = ((prefix_dim, keep), (DIM, K))
             stages = _as_dear(cost(single, n, prefix_dim), n, prefix_dim)

@@ -122,8 +122,7 @@ def test_many_rows_are_searched_from_a_guessed_limit(isa):
 def test_a_limit_guessed_too_low_costs_time_and_no_answer(isa):
     # Only the sampled blocks hold what is near, so the guess is far too strict.
     rows = np.tile(np.float32([[-1, 0.01]]), (64 * 64 * 4, 1))
-    for block in range(0, 64 * 4, 64):
-        rows[block * 64 : block * 64 + 64] = [1, 0.01]
+    rows[:256] = [1, 0.01]
     index = VectorIndex.build(rows, dims=(2,))
     ids, _ = index.scan(np.float32([[1, 0]]), 2, 2000, False, 0, len(rows))
     near = np.flatnonzero(rows[:, 0] > 0)

@@ -50,8 +50,19 @@ def as_vectors(vectors: Any, dim: int, *, where: str) -> Floats:
     if array.dtype.kind != "f" or array.ndim != 2 or array.shape[1] != dim:
         raise ShapeError(f"floats of shape (n, {dim})", f"{array.dtype} {list(array.shape)}",
                          where=where, hint="one row for each vector, of all dims")
-    with np.errstate(over="ignore"):  # what float32 can not hold is refused below
-        rows = np.ascontiguousarray(array, np.float32)
+    if array.dtype == np.float32:
+        rows = np.ascontiguousarray(array)
+    else:
+        with np.errstate(over="ignore"):  # what float32 can not hold is refused below
+            rows = np.ascontiguousarray(array, np.float32)
+    # One pass that tells of most rows that they are right; squares may yet leave the range.
+    squares = np.einsum("ij,ij->i", rows, rows)
+    if not (squares.min(initial=1) > 0 and squares.max(initial=1) < np.inf):
+        _demand_direction(rows, where)
+    return rows
+
+
+def _demand_direction(rows: Floats, where: str) -> None:
     if not np.isfinite(rows).all():
         raise VectorError("finite float32 values", f"NaN or infinity in row {_first(rows)}",
                           where=where, hint="look where the model makes them")
@@ -59,7 +70,6 @@ def as_vectors(vectors: Any, dim: int, *, where: str) -> Floats:
     if zero.any():
         raise VectorError("vectors other than zero", f"zeros in row {int(zero.argmax())}",
                           where=where, hint="zero has no direction, so no cosine")
-    return rows
 
 
 def _first(rows: Floats) -> int:

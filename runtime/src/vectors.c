@@ -18,7 +18,7 @@ enum {
     TILE_BYTES = 1 << 18, /* fits a second-level cache beside the candidates */
     QUERIES_AT_ONCE = 8,
     MAX_KEEP = EDGE_SEARCH_MAX_K,
-    SAMPLE = 64,          /* a limit is guessed from one block in so many */
+    SAMPLE = 64,          /* a limit is guessed from one row in so many */
     IN_FLIGHT = 512       /* coordinates fetched before they are needed */
 };
 
@@ -183,16 +183,20 @@ static void scan_codes(const scan *s, const int8_t *coded, size_t keep, size_t a
 
 /*
  * Start with a limit that some more than `keep` rows are likely to be below,
- * from one block in SAMPLE: else the first rows are all taken, only to be cut.
+ * from one row in SAMPLE: else the first rows are all taken, only to be cut.
  * If fewer turn out to be below it, the scan begins again without.
  */
 static void guess_limit(const scan *s, const int8_t *coded, gathering *g) {
-    const size_t step = (size_t)SAMPLE * EDGE_BLOCK_ROWS, expected = s->keep / SAMPLE;
+    const size_t run = 4 * EDGE_BLOCK_ROWS, expected = s->keep / SAMPLE;
     const size_t rank = expected + expected / 2 + 8;
     if (s->keep < SAMPLE || (s->end - s->begin) / 4 < s->keep) return;
-    for (size_t at = edge_align(s->begin, EDGE_BLOCK_ROWS); at + EDGE_BLOCK_ROWS <= s->end;
-         at += step)
-        scan_codes(s, coded, rank, at, at + EDGE_BLOCK_ROWS, g);
+    for (size_t at = edge_align(s->begin, EDGE_BLOCK_ROWS); at + run <= s->end;
+         at += SAMPLE * run)
+        scan_codes(s, coded, rank, at, at + run, g);
+    if (g->n < rank) { /* too few rows to guess from */
+        g->n = 0;
+        return;
+    }
     edge_keep_best(g->hits, &g->n, rank);
     g->limit = 0;
     for (size_t i = 0; i < g->n; i++)
