@@ -1,0 +1,112 @@
+"""Everything adaptive on this device, part by part: `python -m benchmarks.adaptive`.
+
+Cascades, the omniglot bundle, the governor, retrieval, and a day on a phone; results go to
+`benchmarks/results/<device>/adaptive.json`, and `python -m benchmarks.readme_adaptive` makes
+the README's table from them. The bundle is packed and profiled first unless one is given.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import typer
+from threadpoolctl import threadpool_limits
+
+import edge_sdk
+from benchmarks import adaptive_omniglot, cascade, day, governor, retrieval
+from benchmarks.adaptive_omniglot import Omniglot
+from benchmarks.elastic import RESULTS, device
+from benchmarks.rows import HEADING, Scale
+from edge_sdk import _native
+from edge_sdk.bundle import Bundle
+from edge_sdk.bundle.reference import pack_reference
+from edge_sdk.console import command, say
+from edge_sdk.profile import measure as profile
+
+MODEL = "matvit-omniglot"
+DAYS = 5
+
+ALONE: dict[str, Callable[[Scale], dict[str, Any]]] = {
+    "cascade": cascade.measure,
+    "governor": lambda scale: governor.measure(quick=scale.quick),
+    "retrieval": retrieval.speed,
+    "funnel": retrieval.funnel,
+    "queries": retrieval.omniglot,
+}
+WITH_BUNDLE: dict[str, Callable[[Omniglot, Scale], dict[str, Any]]] = {
+    "dims": lambda omniglot, scale: adaptive_omniglot.dims(omniglot),
+    "levels": adaptive_omniglot.levels,
+    "guarantee": adaptive_omniglot.guarantee,
+    "day": lambda omniglot, scale: days(omniglot, scale),
+}
+NAMES = (*ALONE, *WITH_BUNDLE)
+
+
+def days(omniglot: Omniglot, scale: Scale) -> dict[str, Any]:
+    """Return simulated days; the first is drawn beside the results."""
+    results = day.simulate(omniglot.bundle, omniglot.answers(),
+                           seeds=range(1 if scale.quick else DAYS))
+    if not scale.quick:
+        day.plot(results, RESULTS / device() / "day.svg")
+    del results["curves"]  # the picture shows them
+    return results
+
+
+def main(
+    only: str = typer.Option(",".join(NAMES), help="Parts, comma-separated."),
+    bundle: Path = typer.Option(None, help=f"A profiled {MODEL}.edge; made if left out."),
+    data: Path = typer.Option(None, help="Folder with data sets; or $EDGE_SDK_DATA."),
+    quick: bool = typer.Option(False, "--quick", help="Try it out: small, and writes nothing."),
+) -> None:
+    """Measure everything adaptive and write the results of this device."""
+    parts = [name.strip() for name in only.split(",") if name.strip()]
+    unknown = [name for name in parts if name not in NAMES]
+    if unknown:
+        raise typer.BadParameter(f"{unknown[0]}: choose of {', '.join(NAMES)}")
+    scale = Scale(quick=quick)
+    omniglot = None
+    say(HEADING)
+    for name in parts:
+        if name in WITH_BUNDLE and omniglot is None:
+            opened = Bundle.open(bundle) if bundle is not None else _make(data)
+            omniglot = Omniglot(opened, str(data) if data else None, scale)
+        with threadpool_limits(1):  # of NumPy's products, and of faiss
+            faiss.omp_set_num_threads(1)
+            if name in ALONE:
+                measured = ALONE[name](scale)
+            else:
+                assert omniglot is not None
+                measured = WITH_BUNDLE[name](omniglot, scale)
+        if not quick:
+            _store(name, measured)
+
+
+def _make(data: Path | None) -> Bundle:
+    Path("build").mkdir(exist_ok=True)
+    made = pack_reference(MODEL, Path("build") / f"{MODEL}.edge", data=data, report=say)
+    made.replace_profile(profile(made, report=say))
+    return made
+
+
+def _store(name: str, measured: dict[str, Any]) -> None:
+    path = RESULTS / device() / "adaptive.json"
+    results = json.loads(path.read_text()) if path.exists() else {"parts": {}}
+    measured["command"] = f"python -m benchmarks.adaptive --only {name}"
+    results["parts"][name] = measured
+    results["parts"] = {key: results["parts"][key] for key in NAMES if key in results["parts"]}
+    results |= {"device": device(), "version": edge_sdk.__version__, "threads": 1,
+                "isas": _native.isas(), "faiss": faiss.__version__,
+                "numpy": np.__version__, "python": sys.version.split()[0]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n")
+    say(f"wrote   {name} into {path}")
+
+
+if __name__ == "__main__":
+    command(main)()
