@@ -28,6 +28,7 @@ lint: $(READY)
 bench: $(READY)
 	$(VENV)/bin/python -m benchmarks.elastic
 	$(VENV)/bin/python -m benchmarks.codes
+	$(VENV)/bin/python -m benchmarks.adaptive
 
 # torch first and by itself: asked for together with others, a resolver may take
 # a build with gigabytes of CUDA.

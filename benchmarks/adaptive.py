@@ -32,6 +32,16 @@ from edge_sdk.profile import measure as profile
 MODEL = "matvit-omniglot"
 DAYS = 5
 
+def days(omniglot: Omniglot, scale: Scale) -> dict[str, Any]:
+    """Return simulated days; the first is drawn beside the results."""
+    results = day.simulate(omniglot.bundle, omniglot.answers(),
+                           seeds=range(1 if scale.quick else DAYS))
+    if not scale.quick:
+        day.plot(results, RESULTS / device() / "day.svg")
+    del results["curves"]  # the picture shows them
+    return results
+
+
 ALONE: dict[str, Callable[[Scale], dict[str, Any]]] = {
     "cascade": cascade.measure,
     "governor": lambda scale: governor.measure(quick=scale.quick),
@@ -43,19 +53,9 @@ WITH_BUNDLE: dict[str, Callable[[Omniglot, Scale], dict[str, Any]]] = {
     "dims": lambda omniglot, scale: adaptive_omniglot.dims(omniglot),
     "levels": adaptive_omniglot.levels,
     "guarantee": adaptive_omniglot.guarantee,
-    "day": lambda omniglot, scale: days(omniglot, scale),
+    "day": days,
 }
 NAMES = (*ALONE, *WITH_BUNDLE)
-
-
-def days(omniglot: Omniglot, scale: Scale) -> dict[str, Any]:
-    """Return simulated days; the first is drawn beside the results."""
-    results = day.simulate(omniglot.bundle, omniglot.answers(),
-                           seeds=range(1 if scale.quick else DAYS))
-    if not scale.quick:
-        day.plot(results, RESULTS / device() / "day.svg")
-    del results["curves"]  # the picture shows them
-    return results
 
 
 def main(

@@ -53,7 +53,7 @@ class GranularityError(EdgeError):
 
 
 class BudgetError(EdgeError):
-    """No granularity fits the budget asked for."""
+    """A budget that nothing fits, or that is none."""
 
 
 class NestingError(EdgeError):
@@ -116,7 +116,8 @@ def from_status(name: str, text: str) -> EdgeError:
     """Return the exception for a status of the C core, by its name and its words there."""
     kinds: dict[str, tuple[type[EdgeError], str, str]] = {
         "ERR_WIDTH": (CodeError, "codes that fit the index's bits", "pass codes below 2**bits"),
-        "ERR_NOT_FINITE": (CodeError, "finite scores", "look where the model makes NaN"),
+        "ERR_NOT_FINITE": (CodeError, "finite numbers", "look where the model makes NaN"),
+        "ERR_UNTRAINED": (ShapeError, "a dim the head was trained for", "see `dims`"),
         "ERR_DUPLICATE": (CodeError, "one class for each code", "pass duplicates='lowest'"),
         "ERR_FORMAT": (FormatError, "a file of this kind, undamaged", "write it again"),
         "ERR_VERSION": (VersionError, "a file of this version or older",

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*/elastic.json"))
+ADAPTIVE = sorted((ROOT / "benchmarks" / "results").glob("*/adaptive.json"))
 CODES = sorted((ROOT / "benchmarks" / "results").glob("*/codes.json"))
 
 
@@ -31,6 +32,14 @@ def test_the_readmes_words_on_codes_are_made_from_the_committed_results(readme):
 
     written = readme.partition(BEGIN)[2].partition(END)[0].strip()
     made = [block(json.loads(path.read_text())) for path in CODES]
+    assert written in made
+
+
+def test_the_readmes_words_on_what_adapts_are_made_from_the_committed_results(readme):
+    from benchmarks.readme_adaptive import BEGIN, END, block
+
+    written = readme.partition(BEGIN)[2].partition(END)[0].strip()
+    made = [block(json.loads(path.read_text())) for path in ADAPTIVE]
     assert written in made
 
 
