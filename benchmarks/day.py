@@ -50,8 +50,8 @@ class Phone:
         sigma, spikes, spike: Lognormal noise of a latency; so many are a few times longer.
     """
 
-    xl_ms: float = 60.0
-    active_w: float = 3.0
+    xl_ms: float = 50.0
+    active_w: float = 3.6
     capacity_j: float = 4.0 * 3.85 * HOUR_S
     start: float = 0.64
     idle_w: float = 0.25

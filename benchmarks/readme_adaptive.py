@@ -28,12 +28,13 @@ def block(results: dict[str, Any]) -> str:
                       if made["what"].startswith(OURS.get(name, ""))]
     if "governor" in parts:
         lines += _governor(parts["governor"])
-    lines += ["", f"Measured on `{results['device']}`, one thread, peers in turns, part by part: "
-              + ", ".join(f"`{part['command']}`" for part in parts.values())
-              + f" (faiss {results['faiss']}, numpy {results['numpy']}). Omniglot: thresholds "
-              "learnt on drawers 16 and 17, figures of drawers 18 to 20. Retrieval: a million synthetic "
-              "vectors of 256 dims. The governor's loads are simulated. No phone, Raspberry Pi "
-              "or other ARM device was measured, and no energy."]
+    commands = ", ".join(f"`{part['command']}`" for part in parts.values())
+    lines += ["", (
+        f"Measured on `{results['device']}`, one thread, peers in turns, part by part: {commands} "
+        f"(faiss {results['faiss']}, numpy {results['numpy']}). Omniglot: thresholds learnt on "
+        "drawers 16 and 17, figures of drawers 18 to 20. Retrieval: a million synthetic vectors of "
+        "256 dims. The governor's loads are simulated. No phone, Raspberry Pi or other ARM device "
+        "was measured, and no energy.")]
     if "day" in parts:
         lines += ["", *_day(results["device"], parts["day"])]
     return "\n".join(lines)
