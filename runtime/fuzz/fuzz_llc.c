@@ -10,40 +10,13 @@
  * Built by run.sh with libFuzzer; with EDGE_FUZZ_MAIN, a program that replays files.
  */
 #include "../src/ordered.h"
-#include "sample.h"
+#include "steer.h"
 
 /* ---- drawing from the input ---------------------------------------------------------- */
-
-/* Never ends: from the second lap on, the bytes are changed by the lap's number. */
-typedef struct cursor {
-    const uint8_t *bytes;
-    size_t size, at;
-} cursor;
-
-static uint8_t draw8(cursor *c) {
-    const size_t lap = c->size ? c->at / c->size : 0;
-    const uint8_t byte = c->size ? c->bytes[c->at % c->size] : 0;
-    c->at++;
-    return (uint8_t)(byte + lap * 151);
-}
-
-static uint64_t draw(cursor *c, uint32_t n_bytes) {
-    uint64_t value = 0;
-    while (n_bytes--) value = value << 8 | draw8(c);
-    return value;
-}
 
 static uint64_t draw_below(cursor *c, uint64_t end) { return end ? draw(c, 4) % end : 0; }
 
 static uint64_t mask_of(uint32_t bits) { return UINT64_MAX >> (bits < 64 ? 64 - bits : 0); }
-
-static uint64_t word_at(const uint8_t *at, uint32_t n_bytes) {
-    uint64_t word = 0;
-    memcpy(&word, at, n_bytes);
-    return word;
-}
-
-static void put64(uint8_t *at, uint64_t value) { memcpy(at, &value, 8); }
 
 /* A word of a query: a stored one, one near it, or any. `part` is which of a wide code's. */
 static uint64_t draw_word(cursor *c, const uint8_t *codes, uint64_t n, uint32_t width,
@@ -64,8 +37,7 @@ static uint32_t draw_scores(cursor *c, uint64_t near_word, uint32_t bits, float 
     for (uint32_t bit = 0; bit < bits; bit++) {
         const float sign = near_word >> (bit % 64) & 1 ? 1.0f : -1.0f;
         if (kind == SCORES_ANY) {
-            const uint32_t raw = (uint32_t)draw(c, 4);
-            memcpy(&scores[bit], &raw, sizeof raw);
+            scores[bit] = draw_any(c);
         } else if (kind == SCORES_SMALL) {
             scores[bit] = (float)((int)draw8(c) - 128) / 4;
         } else if (kind == SCORES_NEAR) {
@@ -214,20 +186,6 @@ static void search(const edge_llc *file, cursor *c) {
     free(queries);
 }
 
-/* Asked once: to ask a processor what it can run is slow, in a virtual machine above all. */
-static size_t isa_count(void) {
-    static size_t count;
-    if (count == 0) count = edge_isa_count();
-    return count;
-}
-
-static void use_isa(size_t i) {
-    static const char *names[8];
-    REQUIRE(i < sizeof names / sizeof *names);
-    if (!names[i]) names[i] = edge_isa_name(i);
-    REQUIRE(edge_isa_use(names[i]) == EDGE_OK);
-}
-
 static void decode_all(const edge_llc *file, cursor *c) {
     use_isa(draw8(c) % isa_count());
     if (file->bits <= 64) {
@@ -237,51 +195,11 @@ static void decode_all(const edge_llc *file, cursor *c) {
     search(file, c);
 }
 
-/* ---- files --------------------------------------------------------------------------- */
-
-enum { HEAD = 64, ENTRY = 32, AT_SECTIONS = 20, AT_SIZE = 32, AT_DIGEST = 56 }; /* FORMAT.md */
-
-static uint64_t digest_of(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size) {
-    edge_digest digest;
-    edge_digest_start(&digest);
-    edge_digest_add(&digest, a, a_size);
-    edge_digest_add(&digest, b, b_size);
-    return edge_digest_value(&digest);
-}
-
-/* Make the digests right; with `layout` also offsets, sizes and gaps, as far as they go. */
-static void mend(uint8_t *file, size_t size, int layout) {
-    const uint32_t n_sections = (uint32_t)word_at(file + AT_SECTIONS, 4);
-    size_t end = HEAD + (size_t)(n_sections & 31) * ENTRY;
-    if (n_sections > EDGE_MAX_SECTIONS || end > size) return;
-    for (uint32_t i = 0; i < n_sections; i++) {
-        uint8_t *entry = file + HEAD + (size_t)i * ENTRY;
-        if (layout) {
-            const size_t begin = (end + 63) / 64 * 64 < size ? (end + 63) / 64 * 64 : size;
-            const uint64_t asked = word_at(entry + 16, 8);
-            const size_t left = size - begin;
-            memset(file + end, 0, begin - end);
-            put64(entry + 8, begin);
-            put64(entry + 16, asked > left || i + 1 == n_sections ? left : asked);
-        }
-        const uint64_t begin = word_at(entry + 8, 8), length = word_at(entry + 16, 8);
-        if (begin > size || length > size - begin) continue;
-        put64(entry + 24, digest_of(file + begin, (size_t)length, NULL, 0));
-        end = (size_t)(begin + length);
-    }
-    if (layout) put64(file + AT_SIZE, size);
-    put64(file + AT_DIGEST,
-          digest_of(file, AT_DIGEST, file + HEAD, (size_t)n_sections * ENTRY));
-}
-
 static void try_file(const uint8_t *bytes, size_t size) {
     uint8_t *copy = (uint8_t *)room(size);
     edge_llc file;
     edge_status status;
-    cursor c;
-    c.bytes = bytes;
-    c.size = size;
-    c.at = 0;
+    cursor c = cursor_on(bytes, size);
     memcpy(copy, bytes, size);
     status = edge_llc_open(copy, size, 0, &file);
     REQUIRE(status == EDGE_OK || status == EDGE_ERR_FORMAT || status == EDGE_ERR_VERSION);
@@ -495,16 +413,13 @@ static void draw_codes(cursor *c, uint32_t n, uint32_t bits, uint64_t *words) {
 
 static void try_recipe(const uint8_t *bytes, size_t size) {
     enum { N_WORDS = 20, MOST = 600 };
-    cursor c;
+    cursor c = cursor_on(bytes, size);
     uint64_t words[N_WORDS];
     edge_nearest obvious[N_WORDS];
     float calibration[128];
     sample s;
     edge_llc file;
     size_t file_size;
-    c.bytes = bytes;
-    c.size = size;
-    c.at = 0;
     s.kind = EDGE_KIND_CLASSES;
     s.bits = 1 + draw8(&c) % 64;
     s.n = (uint32_t)draw(&c, 2) % (draw8(&c) % 4 ? 40 : MOST);
@@ -538,8 +453,6 @@ static void try_recipe(const uint8_t *bytes, size_t size) {
     free(codes);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size > 0 && data[0] == 0x89)
         try_file(data, size);
@@ -547,21 +460,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         try_recipe(data, size);
     return 0;
 }
-
-#ifdef EDGE_FUZZ_MAIN
-int main(int argc, char **argv) {
-    for (int i = 1; i < argc; i++) {
-        FILE *file = fopen(argv[i], "rb");
-        REQUIRE(file && fseek(file, 0, SEEK_END) == 0);
-        const long size = ftell(file);
-        REQUIRE(size >= 0 && fseek(file, 0, SEEK_SET) == 0);
-        uint8_t *bytes = (uint8_t *)room((size_t)size);
-        REQUIRE(fread(bytes, 1, (size_t)size, file) == (size_t)size);
-        fclose(file);
-        LLVMFuzzerTestOneInput(bytes, (size_t)size);
-        free(bytes);
-    }
-    printf("replayed %d inputs on %d instruction sets\n", argc - 1, (int)isa_count());
-    return argc > 1 ? 0 : 2;
-}
-#endif

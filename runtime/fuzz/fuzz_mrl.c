@@ -12,15 +12,6 @@
 
 enum { MAX_CLASSES = 150, MAX_DIM = 64, MAX_ROWS = 3 };
 
-static float draw_real(cursor *c) { return (float)((int)draw8(c) - 128) / 32; }
-
-static float draw_any(cursor *c) {
-    const uint32_t raw = draw32(c);
-    float value;
-    memcpy(&value, &raw, sizeof value);
-    return value;
-}
-
 /* ---- whatever opens ---------------------------------------------------------------------- */
 
 static uint32_t draw_steps(cursor *c, const edge_mrl *head, uint32_t flags, edge_step *steps) {
@@ -106,10 +97,7 @@ static void try_file(const uint8_t *bytes, size_t size) {
     uint8_t *copy = (uint8_t *)room(size);
     edge_mrl head;
     edge_status status;
-    cursor c;
-    c.bytes = bytes;
-    c.size = size;
-    c.at = 0;
+    cursor c = cursor_on(bytes, size);
     memcpy(copy, bytes, size);
     status = edge_mrl_open(copy, size, 0, &head);
     REQUIRE(status == EDGE_OK || status == EDGE_ERR_FORMAT || status == EDGE_ERR_VERSION);
@@ -170,13 +158,8 @@ static uint8_t *build(const recipe *r, size_t *size) {
     const uint32_t width = (r->n_classes + 15) / 16 * 16, dim = r->dims[r->n_dims - 1];
     uint32_t fields[4] = {r->tied, r->normalized, 0, 0}, depth = r->tied ? dim : 0;
     float *weights, *biases;
-    sample s;
     parts p;
     memset(&p, 0, sizeof p);
-    memset(&s, 0, sizeof s);
-    s.kind = EDGE_KIND_HEAD;
-    s.bits = dim;
-    s.n = r->n_classes;
     memcpy(&fields[2], &r->scale, 4);
     for (uint32_t i = 0; !r->tied && i < r->n_dims; i++) depth += r->dims[i];
     add_copy(&p, EDGE_TAG_DIMS, 4, r->dims, r->n_dims * 4);
@@ -189,7 +172,7 @@ static uint8_t *build(const recipe *r, size_t *size) {
     for (uint32_t i = 0; i < r->n_dims; i++)
         weights = put_panels(r, r->tied ? 0 : i, r->tied && i ? r->dims[i - 1] : 0, r->dims[i],
                              weights);
-    return join(&p, &s, size);
+    return join(&p, EDGE_KIND_HEAD, dim, r->n_classes, size);
 }
 
 static double obvious_root(double x) {
@@ -255,10 +238,7 @@ static void try_recipe(const uint8_t *bytes, size_t size) {
     size_t file_size;
     uint64_t first = 0;
     uint8_t *built;
-    cursor c;
-    c.bytes = bytes;
-    c.size = size;
-    c.at = 0;
+    cursor c = cursor_on(bytes, size);
     draw_recipe(&c, &r);
     built = build(&r, &file_size);
     REQUIRE(edge_mrl_open(built, file_size, 0, &head) == EDGE_OK);

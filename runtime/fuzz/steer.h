@@ -10,26 +10,46 @@ typedef struct cursor {
     size_t size, at;
 } cursor;
 
-static uint8_t draw8(cursor *c) {
+static inline cursor cursor_on(const uint8_t *bytes, size_t size) {
+    cursor c;
+    c.bytes = bytes;
+    c.size = size;
+    c.at = 0;
+    return c;
+}
+
+static inline uint8_t draw8(cursor *c) {
     const size_t lap = c->size ? c->at / c->size : 0;
     const uint8_t byte = c->size ? c->bytes[c->at % c->size] : 0;
     c->at++;
     return (uint8_t)(byte + lap * 151);
 }
 
-static uint32_t draw32(cursor *c) {
-    uint32_t value = 0;
-    for (int i = 0; i < 4; i++) value = value << 8 | draw8(c);
+static inline uint64_t draw(cursor *c, uint32_t n_bytes) {
+    uint64_t value = 0;
+    while (n_bytes--) value = value << 8 | draw8(c);
     return value;
 }
 
-static size_t isa_count(void) {
+/* From -4 on, below 4, exact in few bits. */
+static inline float draw_real(cursor *c) { return (float)((int)draw8(c) - 128) / 32; }
+
+/* Any at all, also NaN. */
+static inline float draw_any(cursor *c) {
+    const uint32_t raw = (uint32_t)draw(c, 4);
+    float value;
+    memcpy(&value, &raw, sizeof value);
+    return value;
+}
+
+/* Asked once: to ask a processor what it can run is slow, in a virtual machine above all. */
+static inline size_t isa_count(void) {
     static size_t count;
     if (count == 0) count = edge_isa_count();
     return count;
 }
 
-static void use_isa(size_t i) {
+static inline void use_isa(size_t i) {
     static const char *names[8];
     REQUIRE(i < sizeof names / sizeof *names);
     if (!names[i]) names[i] = edge_isa_name(i);
@@ -40,15 +60,15 @@ static void use_isa(size_t i) {
 
 enum { HEAD = 64, ENTRY = 32, AT_SECTIONS = 20, AT_SIZE = 32, AT_DIGEST = 56 }; /* FORMAT.md */
 
-static uint64_t word_at(const uint8_t *at, uint32_t n_bytes) {
+static inline uint64_t word_at(const uint8_t *at, uint32_t n_bytes) {
     uint64_t word = 0;
     memcpy(&word, at, n_bytes);
     return word;
 }
 
-static void put64(uint8_t *at, uint64_t value) { memcpy(at, &value, 8); }
+static inline void put64(uint8_t *at, uint64_t value) { memcpy(at, &value, 8); }
 
-static uint64_t digest_of(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size) {
+static inline uint64_t digest_of(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size) {
     edge_digest digest;
     edge_digest_start(&digest);
     edge_digest_add(&digest, a, a_size);
@@ -57,7 +77,7 @@ static uint64_t digest_of(const uint8_t *a, size_t a_size, const uint8_t *b, siz
 }
 
 /* Make the digests right; with `layout` also offsets, sizes and gaps, as far as they go. */
-static void mend(uint8_t *file, size_t size, int layout) {
+static inline void mend(uint8_t *file, size_t size, int layout) {
     const uint32_t n_sections = (uint32_t)word_at(file + AT_SECTIONS, 4);
     size_t end = HEAD + (size_t)(n_sections & 31) * ENTRY;
     if (n_sections > EDGE_MAX_SECTIONS || end > size) return;
