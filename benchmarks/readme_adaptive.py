@@ -14,8 +14,8 @@ from edge_sdk.console import command, say
 
 BEGIN, END = "<!-- adaptive:begin -->", "<!-- adaptive:end -->"
 PICTURE = "day.svg"
-OURS = {"cascade": "Cascade.classify", "retrieval": "top 10"}
-"""Of these parts, only rows that begin so."""
+OURS = {"retrieval": "top 10"}
+"""Of this part, only rows that begin so."""
 
 
 def block(results: dict[str, Any]) -> str:
