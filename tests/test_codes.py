@@ -548,7 +548,7 @@ def test_scores_that_are_not_finite_are_refused(isa, decode, bad):
     index = CodeIndex.build(book_of(20, 30), bits=20)
     scores = np.zeros((3, 20), np.float32)
     scores[2, 19] = bad
-    with pytest.raises(CodeError, match="finite scores"):
+    with pytest.raises(CodeError, match="finite numbers"):
         getattr(index, decode)(scores)
 
 

@@ -313,7 +313,7 @@ def test_wrong_usage_ends_with_2(arguments, folder, index, run_command, monkeypa
     (("decode", "items.llc", "words.npy"), "open it with InstanceIndex"),
     (("decode", "x.llc", "missing.npy"), "No such file"),
     (("decode", "x.llc", "wide.npy"), "codes below 2**12"),
-    (("decode", "x.llc", "nan.npy"), "finite scores"),
+    (("decode", "x.llc", "nan.npy"), "finite numbers"),
     (("decode", "x.llc", "words.npy", "--out", "no/ids.npy"), "a writable output folder"),
 ])
 def test_an_error_is_one_message_with_a_hint_and_ends_with_1(
