@@ -310,3 +310,31 @@ def test_codes_tell_an_input_of_no_class(packed, images, monkeypatch):
 def test_the_package_offers_sessions_by_name():
     assert edge_sdk.Session is Session
     assert edge_sdk.Bundle is Bundle
+
+
+def test_every_engine_gives_the_same_answers_alone_and_to_four_threads(tmp_path, images):
+    pytest.importorskip("executorch")
+    pytest.importorskip("litert_torch")
+    from edge_sdk.bundle.reference import pack_reference
+
+    targets = ("onnx", "litert", "executorch")
+    bundle = pack_reference("matvit-digits", tmp_path / "all.edge", targets=targets)
+    ids: dict[str, list[int]] = {}
+    embeddings = []
+    for target in targets:
+        session = Session(bundle, target=target, device=FixedDevice(identity=HERE))
+        ids[target] = [session.classify(image, plan="published").id for image in images[:50]]
+        embeddings.append(session.embed(images[0], granularity="M"))
+        found: list[list[int]] = []
+
+        def work(shared: Session = session, to: list[list[int]] = found) -> None:
+            to.append([shared.classify(image, plan="published").id for image in images[:50]])
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert found == [ids[target]] * 4
+    assert ids["onnx"] == ids["litert"] == ids["executorch"]
+    assert np.ptp(embeddings, axis=0).max() < 1e-5
