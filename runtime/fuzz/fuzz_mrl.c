@@ -145,7 +145,8 @@ static void draw_recipe(cursor *c, recipe *r) {
         }
 }
 
-static float *put_panels(const recipe *r, uint32_t block, uint32_t begin, uint32_t end, float *out) {
+static float *put_panels(const recipe *r, uint32_t block, uint32_t begin, uint32_t end,
+                         float *out) {
     const uint32_t width = (r->n_classes + 15) / 16 * 16;
     for (uint32_t first = 0; first < width; first += 64)
         for (uint32_t d = begin; d < end; d++)

@@ -1,4 +1,4 @@
-/* Write the fuzzer's first inputs: make_seeds FOLDER. Small files of every kind, and recipes. */
+/* Write the fuzzers' first inputs: make_seeds FOLDER. Small .llc and .vec files, and recipes. */
 #include "sample.h"
 
 enum { MAX_WORDS = 512 };
@@ -43,6 +43,54 @@ static void write_sample(const char *folder, const char *name, edge_kind kind, u
     free(file);
 }
 
+/* A .vec file; free() takes it. */
+static uint8_t *build_vectors(uint32_t n, uint32_t prefix_dim, uint32_t dim, int with_more,
+                              size_t *size) {
+    float rows[MAX_WORDS];
+    int8_t codes[MAX_WORDS];
+    uint64_t ids[MAX_WORDS], state = n;
+    vec_sample s;
+    memset(&s, 0, sizeof s);
+    for (uint32_t i = 0; i < n * dim; i++) {
+        const uint8_t byte = (uint8_t)next_random(&state);
+        rows[i] = (float)(byte - 128) / 32;
+        if (i % dim < prefix_dim) codes[i / dim * prefix_dim + i % dim] = (int8_t)(byte - 128);
+    }
+    for (uint32_t i = 0; i < n; i++) ids[i] = 1000 + i;
+    s.n = n;
+    s.prefix_dim = prefix_dim;
+    s.dims[s.n_dims++] = prefix_dim;
+    if (dim > prefix_dim) s.dims[s.n_dims++] = dim;
+    s.rows = rows;
+    s.codes = codes;
+    s.ids = with_more ? ids : NULL;
+    s.with_note = with_more;
+    return vec_sample_build(&s, size);
+}
+
+static void write_vectors(const char *folder, const char *name, uint32_t n, uint32_t prefix_dim,
+                          uint32_t dim, int with_more) {
+    size_t size;
+    uint8_t *file = build_vectors(n, prefix_dim, dim, with_more, &size);
+    write_file(folder, name, file, size);
+    free(file);
+}
+
+/*
+ * Five rows of dims 1 and 2, and a lie: a word of the file is another, or its end is missing.
+ * The fuzzer mends the digests, so that only the check meant for it can tell; the first byte
+ * of the head's own digest says whether to mend the layout too.
+ */
+static void write_lie(const char *folder, const char *name, size_t at, uint64_t word,
+                      size_t missing) {
+    size_t size;
+    uint8_t *file = build_vectors(5, 1, 2, 0, &size);
+    if (missing == 0) memcpy(file + at, &word, sizeof word);
+    file[56] = missing != 0;
+    write_file(folder, name, file, size - missing);
+    free(file);
+}
+
 int main(int argc, char **argv) {
     const edge_kind classes = EDGE_KIND_CLASSES, instances = EDGE_KIND_INSTANCES;
     const uint32_t decoders = WITH_CODES | WITH_EXACT;
@@ -62,6 +110,14 @@ int main(int argc, char **argv) {
     write_sample(to, "instance_64", instances, 64, 40, WITH_CODES | WITH_NOTE, 0, 1);
     write_sample(to, "instance_128", instances, 128, 20, WITH_CODES, 0, 1);
     write_sample(to, "instance_256", instances, 256, 20, WITH_CODES, 0, 0);
+    write_vectors(to, "vectors_none", 0, 2, 4, 1);
+    write_vectors(to, "vectors_1", 1, 5, 5, 0);
+    write_vectors(to, "vectors_40", 40, 3, 8, 1);
+    write_vectors(to, "vectors_130", 130, 1, 3, 0);
+    write_lie(to, "vectors_missing", 0, 0, 4);
+    write_lie(to, "vectors_one_more", 24, 6, 0);                     /* n */
+    write_lie(to, "vectors_shrink", 192, 4 | (uint64_t)4 << 32, 0); /* the prefix, the first dim */
+    write_lie(to, "vectors_too_long", 200, 9, 0);                    /* the last dim */
     for (int i = 0; i < 16; i++) {
         uint8_t recipe[40];
         char name[32];

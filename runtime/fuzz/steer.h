@@ -1,4 +1,4 @@
-/* What the bytes of a fuzzer's input mean: numbers without end, or a file with its digests mended. */
+/* What a fuzzer's bytes mean: numbers without end, or a file with its digests mended. */
 #ifndef EDGE_FUZZ_STEER_H
 #define EDGE_FUZZ_STEER_H
 

@@ -15,14 +15,16 @@ typedef struct model {
     float *biases;  /* (1 or n_dims, n_classes) */
 } model;
 
-static uint32_t n_blocks(const model *m) { return m->tied ? 1 : m->n_dims; }
-static uint32_t depth_of(const model *m, uint32_t block) {
+static inline uint32_t n_blocks(const model *m) { return m->tied ? 1 : m->n_dims; }
+static inline uint32_t depth_of(const model *m, uint32_t block) {
     return m->dims[m->tied ? m->n_dims - 1 : block];
 }
-static uint32_t dim_of(const model *m) { return m->dims[m->n_dims - 1]; }
-static size_t padded(const model *m) { return (m->n_classes + GROUP - 1) / GROUP * GROUP; }
+static inline uint32_t dim_of(const model *m) { return m->dims[m->n_dims - 1]; }
+static inline size_t padded(const model *m) {
+    return (m->n_classes + GROUP - 1) / GROUP * GROUP;
+}
 
-static size_t n_weights(const model *m) {
+static inline size_t n_weights(const model *m) {
     size_t n = 0;
     for (uint32_t i = 0; i < n_blocks(m); i++) n += (size_t)m->n_classes * depth_of(m, i);
     return n;
@@ -31,8 +33,8 @@ static size_t n_weights(const model *m) {
 /* ---- the file, written as any program would ---------------------------------------------- */
 
 /* Coordinates [begin, end) of a matrix (n_classes, depth), in panels; returns what is behind. */
-static float *put_panels(const model *m, const float *matrix, uint32_t depth, uint32_t begin,
-                         uint32_t end, float *out) {
+static inline float *put_panels(const model *m, const float *matrix, uint32_t depth,
+                                uint32_t begin, uint32_t end, float *out) {
     const size_t width = padded(m);
     for (size_t first = 0; first < width; first += PANEL)
         for (uint32_t d = begin; d < end; d++)
@@ -41,7 +43,7 @@ static float *put_panels(const model *m, const float *matrix, uint32_t depth, ui
     return out;
 }
 
-static float *stored_weights(const model *m, size_t *size) {
+static inline float *stored_weights(const model *m, size_t *size) {
     const size_t n = n_weights(m) / m->n_classes * padded(m);
     float *data = (float *)room(n * sizeof *data), *at = data;
     const float *matrix = m->weights;
@@ -58,7 +60,7 @@ static float *stored_weights(const model *m, size_t *size) {
     return data;
 }
 
-static float *stored_biases(const model *m, size_t *size) {
+static inline float *stored_biases(const model *m, size_t *size) {
     const size_t width = padded(m);
     float *data = (float *)room(n_blocks(m) * width * sizeof *data);
     for (uint32_t row = 0; row < n_blocks(m); row++)
@@ -69,13 +71,11 @@ static float *stored_biases(const model *m, size_t *size) {
     return data;
 }
 
-static void put_dims(writer *w, const model *m) {
-    uint32_t *dims = (uint32_t *)room(m->n_dims * sizeof *dims);
-    memcpy(dims, m->dims, m->n_dims * sizeof *dims);
-    put(w, EDGE_TAG_DIMS, 4, dims, m->n_dims * sizeof *dims);
+static inline void put_dims(writer *w, const model *m) {
+    put_copy(w, EDGE_TAG_DIMS, 4, m->dims, m->n_dims * sizeof *m->dims);
 }
 
-static void put_head(writer *w, const model *m) {
+static inline void put_head(writer *w, const model *m) {
     uint32_t *head = (uint32_t *)room(16);
     head[0] = m->tied;
     head[1] = m->normalized;
@@ -86,7 +86,7 @@ static void put_head(writer *w, const model *m) {
 
 enum { WITH_DIMS = 1, WITH_HEAD = 2, WITH_BIAS = 4, WITH_WEIGHTS = 8, WITH_ALL = 15 };
 
-static void put_model(writer *w, const model *m, unsigned with) {
+static inline void put_model(writer *w, const model *m, unsigned with) {
     size_t size;
     w->n = 0;
     if (with & WITH_DIMS) put_dims(w, m);
@@ -101,7 +101,7 @@ static void put_model(writer *w, const model *m, unsigned with) {
     }
 }
 
-static uint8_t *head_file(const model *m, size_t *size) {
+static inline uint8_t *head_file(const model *m, size_t *size) {
     writer w;
     put_model(&w, m, WITH_ALL);
     return finish(&w, EDGE_KIND_HEAD, dim_of(m), m->n_classes, size);
@@ -109,27 +109,19 @@ static uint8_t *head_file(const model *m, size_t *size) {
 
 /* ---- models ------------------------------------------------------------------------------ */
 
-/* SplitMix64 (Steele, Lea & Flood, OOPSLA 2014). */
-static uint64_t next_word(uint64_t *state) {
-    uint64_t z = *state += 0x9E3779B97F4A7C15u;
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-    return z ^ z >> 31;
-}
-
 /* In [-2^shift, 2^shift). */
-static float next_real(uint64_t *state, int shift) {
+static inline float next_real(uint64_t *state, int shift) {
     const double unit = shift < 0 ? 1.0 / (1 << -shift) : 1 << shift;
     return (float)(((double)(next_word(state) >> 40) - 8388608.0) / 8388608.0 * unit);
 }
 
-static float *reals(uint64_t seed, int shift, size_t n) {
+static inline float *reals(uint64_t seed, int shift, size_t n) {
     float *values = (float *)room(n * sizeof *values);
     for (size_t i = 0; i < n; i++) values[i] = next_real(&seed, shift);
     return values;
 }
 
-static model random_model(uint32_t n_classes, uint32_t tied, uint32_t normalized) {
+static inline model random_model(uint32_t n_classes, uint32_t tied, uint32_t normalized) {
     static const uint32_t dims[] = {2, 8, 24};
     model m;
     memset(&m, 0, sizeof m);
@@ -144,20 +136,20 @@ static model random_model(uint32_t n_classes, uint32_t tied, uint32_t normalized
     return m;
 }
 
-static void forget(model *m) {
+static inline void forget(model *m) {
     free(m->weights);
     free(m->biases);
 }
 
 /* ---- floats by their bits ----------------------------------------------------------------- */
 
-static float as_float(uint32_t raw) {
+static inline float as_float(uint32_t raw) {
     float value;
     memcpy(&value, &raw, sizeof value);
     return value;
 }
 
-static uint32_t as_raw(float value) {
+static inline uint32_t as_raw(float value) {
     uint32_t raw;
     memcpy(&raw, &value, sizeof raw);
     return raw;

@@ -7,89 +7,15 @@
  * sanitizer sees what goes beyond them.
  */
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "edge_runtime.h"
+#include "vectors.h"
 
-enum { MAX_LINE = 1 << 17, MAX_VALUES = 4096, MAX_WORDS = 4 };
-
-static unsigned long n_checks, n_failures;
-static const char *current = "";
-/* Which statuses a call returned: all of the list must be seen. */
-static unsigned char seen[256];
-
-#define CHECK(condition) check_((condition) != 0, #condition, __LINE__)
-
-static void check_(int holds, const char *text, int line) {
-    n_checks++;
-    if (holds) return;
-    if (++n_failures <= 50) fprintf(stderr, "test_codes.c:%d: %s: %s\n", line, current, text);
-}
-
-#define EXPECT(status, call) expect_((status), (call), #call, __LINE__)
-
-static void expect_(edge_status expected, edge_status got, const char *text, int line) {
-    n_checks++;
-    seen[got & 0xff] = 1;
-    if (expected == got) return;
-    if (++n_failures <= 50)
-        fprintf(stderr, "test_codes.c:%d: %s: %s: expected \"%s\", got \"%s\"\n", line, current,
-                text, edge_status_text(expected), edge_status_text(got));
-}
-
-static void *room(size_t size) {
-    void *memory = malloc(size ? size : 1);
-    if (!memory) abort();
-    memset(memory, 0xa5, size); /* what a caller's memory holds by chance */
-    return memory;
-}
+enum { MAX_VALUES = 4096, MAX_WORDS = 4 };
 
 /* ---- a file, written as any program would ------------------------------------------ */
 
 enum { WITH_CODES = 1, WITH_EXACT = 2, WITH_FILTER = 4, WITH_NEAREST = 8, WITH_MULTI = 16,
        WITH_CALIBRATION = 32, WITH_ALL = 31 };
-
-typedef struct writer {
-    edge_section sections[EDGE_MAX_SECTIONS];
-    uint8_t *data[EDGE_MAX_SECTIONS];
-    uint32_t n;
-} writer;
-
-/* Takes over `data`, which malloc gave. */
-static void put(writer *w, uint32_t tag, uint32_t width, uint8_t *data, size_t size) {
-    edge_section *section = &w->sections[w->n];
-    edge_digest digest;
-    edge_digest_start(&digest);
-    edge_digest_add(&digest, data, size);
-    section->tag = tag;
-    section->width = width;
-    section->offset = 0;
-    section->size = size;
-    section->digest = edge_digest_value(&digest);
-    w->data[w->n++] = data;
-}
-
-/* Returns the file's bytes, which free() takes, and their number. */
-static uint8_t *finish(writer *w, edge_kind kind, uint32_t bits, uint64_t n, size_t *size) {
-    const size_t head_size = edge_file_head_size(w->n);
-    uint8_t *head = (uint8_t *)room(head_size), *file;
-    uint64_t file_size = 0;
-    EXPECT(EDGE_OK, edge_file_write_head(kind, bits, n, w->sections, w->n, head, head_size,
-                                        &file_size));
-    *size = (size_t)file_size;
-    file = (uint8_t *)room(*size);
-    memset(file, 0, *size);
-    memcpy(file, head, head_size);
-    for (uint32_t i = 0; i < w->n; i++) {
-        CHECK(w->sections[i].offset % EDGE_ALIGNMENT == 0);
-        memcpy(file + w->sections[i].offset, w->data[i], (size_t)w->sections[i].size);
-        free(w->data[i]);
-    }
-    free(head);
-    return file;
-}
 
 static uint8_t *stored_codes(const uint64_t *codes, size_t n, uint32_t bits, size_t *size) {
     const size_t width = bits <= 32 ? 4 : bits <= 64 ? 8 : bits / 8;
@@ -159,7 +85,7 @@ static uint8_t *class_file(const uint64_t *codes, uint32_t n, uint32_t bits, uns
     if (with & WITH_CALIBRATION) {
         float *rows = (float *)room(bits * 8);
         for (uint32_t j = 0; j < 2 * bits; j++) rows[j] = j < bits ? 2.0f : -0.5f;
-        put(&w, EDGE_TAG_CALIBRATION, 4, (uint8_t *)rows, bits * 8);
+        put(&w, EDGE_TAG_CALIBRATION, 4, rows, bits * 8);
     }
     return finish(&w, EDGE_KIND_CLASSES, bits, n, size);
 }
@@ -172,46 +98,6 @@ static uint8_t *item_file(const uint64_t *codes, size_t n, uint32_t bits, size_t
 }
 
 /* ---- the vectors ----------------------------------------------------------------- */
-
-static const char *folder;
-
-static FILE *vectors(const char *name) {
-    static const char *const guesses[] = {"tests/vectors", "../tests/vectors",
-                                          "../../tests/vectors"};
-    char path[1024];
-    FILE *file = NULL;
-    for (size_t i = 0; !file && i < (folder ? 1 : sizeof guesses / sizeof guesses[0]); i++) {
-        if (snprintf(path, sizeof path, "%s/%s", folder ? folder : guesses[i], name) <
-            (int)sizeof path)
-            file = fopen(path, "r");
-    }
-    if (!file) {
-        fprintf(stderr, "test_codes: expected the vectors' folder as the argument, got no %s\n",
-                name);
-        exit(2);
-    }
-    return file;
-}
-
-/* The next case, its columns parted by zeros; NULL at the end. The arrow is no column. */
-static char *next_case(FILE *file, char *line, char **columns, int n_columns) {
-    while (fgets(line, MAX_LINE, file)) {
-        char *at = line;
-        if (*line == '#' || *line == '\n') continue;
-        line[strcspn(line, "\n")] = '\0';
-        for (int i = 0; i < n_columns; i++) {
-            columns[i] = at;
-            at += strcspn(at, " ");
-            if (*at) *at++ = '\0';
-            if (strncmp(at, "-> ", 3) == 0) at += 3;
-            CHECK(*columns[i] != '\0');
-        }
-        CHECK(*at == '\0');
-        current = line;
-        return line;
-    }
-    return NULL;
-}
 
 /* Words of up to 256 bits, `n_words` parts each, low part first. Returns how many. */
 static size_t read_words(const char *at, size_t n_words, uint64_t *words) {
@@ -253,30 +139,33 @@ static uint32_t read_number(char **at) {
 static char line[MAX_LINE];
 static uint64_t codes[MAX_VALUES], words[MAX_VALUES];
 
-/* Calls `body` with every instruction set in use. */
-static void on_every_isa(void (*body)(const edge_llc *file, size_t n, char **columns),
-                         const edge_llc *file, size_t n, char **columns) {
-    for (size_t i = 0; i < edge_isa_count(); i++) {
-        EXPECT(EDGE_OK, edge_isa_use(edge_isa_name(i)));
-        CHECK(strcmp(edge_isa(), edge_isa_name(i)) == 0);
-        body(file, n, columns);
-    }
-}
+/* A file, opened, and the words or scores asked of it: a case, its columns at hand. */
+typedef struct question {
+    edge_llc file;
+    size_t n;
+    char **columns;
+} question;
 
-static void ed_case(const edge_llc *file, size_t n, char **columns) {
+static void ed_case(void *argument) {
+    const question *asked = (const question *)argument;
+    const edge_llc *file = &asked->file;
+    const size_t n = asked->n;
     uint32_t *ids = (uint32_t *)room(n * sizeof *ids);
-    char *answer = columns[4];
+    char *answer = asked->columns[4];
     EXPECT(EDGE_OK, edge_ed_decode(file, words, n, ids));
     for (size_t i = 0; i < n; i++) CHECK(ids[i] == read_number(&answer));
     CHECK(*answer == '\0');
     free(ids);
 }
 
-static void mhd_case(const edge_llc *file, size_t n, char **columns) {
+static void mhd_case(void *argument) {
+    const question *asked = (const question *)argument;
+    const edge_llc *file = &asked->file;
+    const size_t n = asked->n;
     uint32_t *ids = (uint32_t *)room(n * sizeof *ids);
     edge_nearest *nearest = (edge_nearest *)room(n * sizeof *nearest);
     for (int plan = EDGE_MHD_AUTO; plan <= EDGE_MHD_MULTI; plan++) {
-        char *answer = columns[4];
+        char *answer = asked->columns[4];
         if (plan == EDGE_MHD_TABLE && file->n && !file->nearest) {
             EXPECT(EDGE_ERR_ABSENT,
                    edge_mhd_decode(file, words, n, (edge_mhd_plan)plan, ids));
@@ -291,7 +180,7 @@ static void mhd_case(const edge_llc *file, size_t n, char **columns) {
         CHECK(*answer == '\0');
     }
     EXPECT(EDGE_OK, edge_mhd_decode_margin(file, words, n, nearest));
-    char *answer = columns[4];
+    char *answer = asked->columns[4];
     for (size_t i = 0; i < n; i++) {
         CHECK(nearest[i].id == read_number(&answer));
         CHECK(nearest[i].distance == read_number(&answer));
@@ -325,20 +214,20 @@ static void twins_are_named(uint32_t n, uint32_t bits) {
     free(workspace);
 }
 
-static void words_vectors(const char *name, unsigned with,
-                          void (*body)(const edge_llc *file, size_t n, char **columns)) {
+static void words_vectors(const char *name, unsigned with, void (*body)(void *)) {
     FILE *cases = vectors(name);
     char *columns[5];
     while (next_case(cases, line, columns, 5)) {
         const uint32_t bits = (uint32_t)strtoul(columns[1], NULL, 10);
         const uint32_t n = (uint32_t)read_words(columns[2], 1, codes);
-        const size_t n_words = read_words(columns[3], 1, words);
         size_t size;
         uint8_t *bytes = class_file(codes, n, bits, with, &size);
-        edge_llc file;
-        EXPECT(EDGE_OK, edge_llc_open(bytes, size, 0, &file));
-        CHECK(file.n == n && file.bits == bits && file.kind == EDGE_KIND_CLASSES);
-        on_every_isa(body, &file, n_words, columns);
+        question asked;
+        EXPECT(EDGE_OK, edge_llc_open(bytes, size, 0, &asked.file));
+        CHECK(asked.file.n == n && asked.file.bits == bits && asked.file.kind == EDGE_KIND_CLASSES);
+        asked.n = read_words(columns[3], 1, words);
+        asked.columns = columns;
+        on_every_isa(body, &asked);
         if (n) twins_are_named(n, bits);
         free(bytes);
     }
@@ -366,7 +255,11 @@ static double largest_of(const edge_llc *file, const float *scores) {
     return largest;
 }
 
-static void ord_case(const edge_llc *file, size_t n, char **columns) {
+static void ord_case(void *argument) {
+    const question *asked = (const question *)argument;
+    const edge_llc *file = &asked->file;
+    const size_t n = asked->n;
+    char **columns = asked->columns;
     const uint32_t max_lookups = (uint32_t)strtoul(columns[4], NULL, 10);
     const size_t size = edge_ord_workspace_size(max_lookups);
     const edge_fallback fallback = strcmp(columns[5], "mhd") == 0    ? EDGE_FALLBACK_MHD
@@ -412,10 +305,13 @@ static void ord_vectors(void) {
         for (int i = 0; i < 2; i++) {
             size_t size;
             uint8_t *bytes = class_file(codes, n, bits, with[i], &size);
-            edge_llc file;
-            EXPECT(EDGE_OK, edge_llc_open(bytes, size, 0, &file));
-            CHECK(edge_ord_choose(&file) >= 1 && edge_ord_choose(&file) <= EDGE_LOOKUPS_MAX);
-            on_every_isa(ord_case, &file, 1, columns);
+            question asked;
+            EXPECT(EDGE_OK, edge_llc_open(bytes, size, 0, &asked.file));
+            CHECK(edge_ord_choose(&asked.file) >= 1 &&
+                  edge_ord_choose(&asked.file) <= EDGE_LOOKUPS_MAX);
+            asked.n = 1;
+            asked.columns = columns;
+            on_every_isa(ord_case, &asked);
             free(bytes);
         }
     }
@@ -442,7 +338,11 @@ static int hits_are_of_slice(const edge_llc *file, const uint64_t *query, size_t
     return at == found;
 }
 
-static void search_case(const edge_llc *file, size_t n_queries, char **columns) {
+static void search_case(void *argument) {
+    const question *asked = (const question *)argument;
+    const edge_llc *file = &asked->file;
+    const size_t n_queries = asked->n;
+    char **columns = asked->columns;
     const size_t k = (size_t)strtoul(columns[3], NULL, 10);
     const size_t n_words = file->bits <= 64 ? 1 : file->bits / 64;
     const size_t size = edge_search_workspace_size(n_queries, k);
@@ -478,32 +378,24 @@ static void search_vectors(void) {
         const uint32_t bits = (uint32_t)strtoul(columns[1], NULL, 10);
         const size_t n_words = bits <= 64 ? 1 : bits / 64;
         const size_t n = read_words(columns[2], n_words, codes);
-        const size_t n_queries = read_words(columns[4], n_words, words);
         size_t size;
-        edge_llc file;
+        question asked;
+        asked.n = read_words(columns[4], n_words, words);
+        asked.columns = columns;
         uint8_t *bytes = item_file(codes, n, bits, &size);
-        EXPECT(EDGE_OK, edge_llc_open(bytes, size, 0, &file));
-        on_every_isa(search_case, &file, n_queries, columns);
+        EXPECT(EDGE_OK, edge_llc_open(bytes, size, 0, &asked.file));
+        on_every_isa(search_case, &asked);
         free(bytes);
         if (bits > 64) continue;
         bytes = class_file(codes, (uint32_t)n, bits, WITH_CODES, &size); /* classes too */
-        EXPECT(EDGE_OK, edge_llc_open(bytes, size, EDGE_UNVERIFIED, &file));
-        on_every_isa(search_case, &file, n_queries, columns);
+        EXPECT(EDGE_OK, edge_llc_open(bytes, size, EDGE_UNVERIFIED, &asked.file));
+        on_every_isa(search_case, &asked);
         free(bytes);
     }
     fclose(cases);
 }
 
 /* ---- more than the vectors hold --------------------------------------------------- */
-
-static uint64_t random_state = 1;
-
-static uint64_t random_word(uint32_t bits) {
-    uint64_t z = random_state += 0x9E3779B97F4A7C15u;
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-    return (z ^ z >> 31) >> (64 - bits);
-}
 
 /* Every decoder against plain loops, where kernels have many whole steps and a rest. */
 static void many_classes_agree_with_plain_loops(void) {
@@ -937,19 +829,6 @@ static void decoders_whose_sections_are_absent_say_so(void) {
 
 /* ---- the file ------------------------------------------------------------------------ */
 
-/* Where a head keeps its version and its digest (FORMAT.md). */
-enum { AT_VERSION = 8, AT_DIGEST = 56, HEAD = 64 };
-
-static void seal(uint8_t *bytes, uint32_t n_sections) {
-    edge_digest digest;
-    uint64_t value;
-    edge_digest_start(&digest);
-    edge_digest_add(&digest, bytes, AT_DIGEST);
-    edge_digest_add(&digest, bytes + HEAD, edge_file_head_size(n_sections) - HEAD);
-    value = edge_digest_value(&digest);
-    memcpy(bytes + AT_DIGEST, &value, sizeof value);
-}
-
 static edge_status open_with_section(uint32_t tag, size_t data_size) {
     edge_llc file;
     size_t size;
@@ -958,7 +837,7 @@ static edge_status open_with_section(uint32_t tag, size_t data_size) {
     writer w;
     w.n = 0;
     put_codes(&w, few, FEW, FEW_BITS);
-    put(&w, tag, 1, (uint8_t *)room(data_size), data_size);
+    put(&w, tag, 1, room(data_size), data_size);
     bytes = finish(&w, EDGE_KIND_CLASSES, FEW_BITS, FEW, &size);
     status = edge_llc_open(bytes, size, 0, &file);
     free(bytes);
@@ -970,13 +849,12 @@ static void items_keep_their_own_ids(void) {
     edge_llc file;
     current = "own ids";
     for (size_t n_ids = FEW - 1; n_ids <= FEW; n_ids++) {
-        uint8_t *ids = (uint8_t *)room(n_ids * 8), *bytes;
+        uint8_t *bytes;
         size_t size;
         writer w;
         w.n = 0;
-        memcpy(ids, own, n_ids * 8);
         put_codes(&w, few, FEW, FEW_BITS);
-        put(&w, EDGE_TAG_IDS, 8, ids, n_ids * 8);
+        put_copy(&w, EDGE_TAG_IDS, 8, own, n_ids * 8);
         bytes = finish(&w, EDGE_KIND_INSTANCES, FEW_BITS, FEW, &size);
         EXPECT(n_ids == FEW ? EDGE_OK : EDGE_ERR_FORMAT, edge_llc_open(bytes, size, 0, &file));
         if (n_ids == FEW) CHECK(memcmp(file.ids, own, sizeof own) == 0);

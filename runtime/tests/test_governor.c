@@ -5,40 +5,10 @@
  * and must be met to the last bit.
  */
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "edge_runtime.h"
+#include "vectors.h"
 
-enum { MAX_LINE = 1 << 12, N_TOLD = 17 };
-
-static unsigned long n_checks, n_failures, line_number;
-
-#define CHECK(condition) check_((condition) != 0, #condition, __LINE__)
-
-static void check_(int holds, const char *text, int line) {
-    n_checks++;
-    if (holds) return;
-    if (++n_failures <= 50)
-        fprintf(stderr, "test_governor.c:%d: line %lu: %s\n", line, line_number, text);
-}
-
-static FILE *vectors(const char *folder) {
-    static const char *const guesses[] = {"tests/vectors", "../tests/vectors",
-                                          "../../tests/vectors"};
-    char path[1024];
-    FILE *file = NULL;
-    for (size_t i = 0; !file && i < (folder ? 1 : sizeof guesses / sizeof guesses[0]); i++)
-        if (snprintf(path, sizeof path, "%s/governor_events.txt", folder ? folder : guesses[i]) <
-            (int)sizeof path)
-            file = fopen(path, "r");
-    if (!file) {
-        fprintf(stderr, "test_governor: expected the vectors' folder as the argument\n");
-        exit(2);
-    }
-    return file;
-}
+enum { N_TOLD = 17 };
 
 static double next_number(char **at) {
     const char *begin = *at;
@@ -142,12 +112,12 @@ static void read_observe(char *at) {
     CHECK(edge_governor_observe(&governor, choice, latency, energy, next_number(&at)) == EDGE_OK);
 }
 
-static unsigned long the_vectors_are_met(const char *folder) {
+static unsigned long the_vectors_are_met(void) {
     static char line[MAX_LINE];
-    FILE *file = vectors(folder);
+    FILE *file = vectors("governor_events.txt");
     unsigned long n = 0;
     while (fgets(line, sizeof line, file)) {
-        line_number++;
+        current = line;
         if (strncmp(line, "start ", 6) == 0) {
             n_choices = 0;
             started = 0;
@@ -227,8 +197,9 @@ static void the_state_has_no_padding_that_could_differ(void) {
 }
 
 int main(int n_arguments, char **arguments) {
-    const unsigned long n = the_vectors_are_met(n_arguments > 1 ? arguments[1] : NULL);
-    line_number = 0;
+    folder = n_arguments > 1 ? arguments[1] : NULL;
+    const unsigned long n = the_vectors_are_met();
+    current = "refusals";
     profiles_that_are_none_are_refused();
     nulls_and_choices_out_of_range_are_refused();
     the_state_has_no_padding_that_could_differ();

@@ -1,12 +1,9 @@
 /*
- * Every kernel that this machine can run finds what a loop over bits finds, in
- * the same order, however a scan is cut into calls.
+ * Every kernel that this machine can run finds what a plain loop finds, in the
+ * same order, however a scan is cut into calls.
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "../src/kernels.h"
+#include "check.h"
 
 typedef enum kind { HAMMING_U32, HAMMING_U64, HAMMING_WORDS, SOFT_U32, SOFT_U64 } kind;
 
@@ -26,21 +23,7 @@ typedef struct scan {
     edge_soft_tables tables;
 } scan;
 
-static const char *case_name; /* of the scans being checked */
-
-/* ---- random numbers, the same on every machine ---------------------------------------------- */
-
-static uint64_t random_state = 88172645463325252u;
-
-static uint64_t random_u64(void)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state * 0x2545f4914f6cdd1du;
-}
-
-static size_t random_below(size_t n) { return (size_t)(random_u64() >> 32) % n; }
+static size_t random_below(size_t n) { return (size_t)random_word(32) % n; }
 
 /* ---- the slow, obvious answer --------------------------------------------------------------- */
 
@@ -101,7 +84,7 @@ static size_t run(const edge_kernels *kernels, const scan *s, size_t begin, size
 static int fail(const edge_kernels *kernels, const scan *s, size_t begin, size_t end,
                 uint32_t limit, size_t want, const char *message, size_t where)
 {
-    printf("FAIL %s__%s, %s: %s (%lu)\n", kind_names[s->what], kernels->isa, case_name, message,
+    printf("FAIL %s__%s, %s: %s (%lu)\n", kind_names[s->what], kernels->isa, current, message,
            (unsigned long)where);
     printf("  n_words %lu  n_bits %lu  codes %lu..%lu of %lu  limit %lu  want %lu\n",
            (unsigned long)s->n_words, (unsigned long)s->n_bits, (unsigned long)begin,
@@ -114,8 +97,8 @@ static int fail(const edge_kernels *kernels, const scan *s, size_t begin, size_t
 static int check_kernels(const edge_kernels *kernels, const scan *s, const uint32_t *distances,
                          size_t begin, size_t end, uint32_t limit, size_t want, size_t n_before)
 {
-    const size_t room = want + EDGE_KERNEL_STEP;
-    edge_hit *hits = (edge_hit *)malloc((room + 1) * sizeof *hits);
+    const size_t capacity = want + EDGE_KERNEL_STEP;
+    edge_hit *hits = (edge_hit *)room((capacity + 1) * sizeof *hits);
     const uint64_t untouched = 0xdeadbeefu;
     size_t i = begin;
     size_t at = begin; /* the next code to be accounted for */
@@ -124,7 +107,7 @@ static int check_kernels(const edge_kernels *kernels, const scan *s, const uint3
 
     do {
         const size_t from = i;
-        for (h = 0; h <= room; h++) {
+        for (h = 0; h <= capacity; h++) {
             hits[h].id = untouched;
         }
         n = n_before;
@@ -135,9 +118,9 @@ static int check_kernels(const edge_kernels *kernels, const scan *s, const uint3
             wrong = "went on with nothing wanted";
         } else if (n < want && i != end) {
             wrong = "stopped early";
-        } else if (n >= room || n < n_before) {
+        } else if (n >= capacity || n < n_before) {
             wrong = "number of hits";
-        } else if (hits[room].id != untouched) {
+        } else if (hits[capacity].id != untouched) {
             wrong = "wrote beyond the hits";
         }
         for (h = 0; h < n_before && wrong == NULL; h++) {
@@ -174,7 +157,7 @@ static const edge_kernels *const all_kernels[] = {
 static int check_prepare(const edge_kernels *kernels, scan *s)
 {
     /* At the end of a block of their own, so that a sanitizer sees any read beyond. */
-    uint32_t *weights = (uint32_t *)malloc(s->n_bits * sizeof *weights + (s->n_bits == 0));
+    uint32_t *weights = (uint32_t *)room(s->n_bits * sizeof *weights);
     uint32_t g, m, j;
     int failed = 0;
 
@@ -202,7 +185,7 @@ static int check_prepare(const edge_kernels *kernels, scan *s)
 static int check_range(scan *s, size_t begin, size_t end, const uint32_t *limits, size_t n_limits)
 {
     static const size_t wants[] = {1, 2, 7, 63, 64, 65, 1000};
-    uint32_t *distances = (uint32_t *)malloc((s->n_codes + 1) * sizeof *distances);
+    uint32_t *distances = (uint32_t *)room(s->n_codes * sizeof *distances);
     size_t i, k, l, w;
     int failed = 0;
 
@@ -264,7 +247,7 @@ static uint64_t code_word(content what, uint64_t query, size_t i, size_t n)
     case LAST_HITS:
         return i + 1 == n ? query : ~query;
     default:
-        return random_u64();
+        return random_word(64);
     }
 }
 
@@ -278,21 +261,21 @@ static void scan_make(scan *s, kind what, size_t n_words, size_t n_codes, conten
     s->words = NULL;
     s->halves = NULL;
     for (j = 0; j < 4; j++) {
-        s->query[j] = random_u64();
+        s->query[j] = random_word(64);
     }
     if (what == HAMMING_U32 || what == SOFT_U32) {
         s->query[0] &= 0xffffffffu;
-        s->halves = (uint32_t *)malloc(n_codes * sizeof *s->halves + (n_codes == 0));
+        s->halves = (uint32_t *)room(n_codes * sizeof *s->halves);
         for (i = 0; i < n_codes; i++) {
             s->halves[i] = (uint32_t)code_word(fill, s->query[0], i, n_codes);
         }
     } else {
-        s->words = (uint64_t *)malloc(n_codes * n_words * sizeof *s->words + (n_codes == 0));
+        s->words = (uint64_t *)room(n_codes * n_words * sizeof *s->words);
         for (i = 0; i < n_codes * n_words; i++) {
             s->words[i] = code_word(fill, s->query[i % n_words], i / n_words, n_codes);
         }
     }
-    case_name = content_names[fill];
+    current = content_names[fill];
 }
 
 static void scan_free(scan *s)
@@ -308,7 +291,7 @@ static void weigh(scan *s, uint32_t n_bits, int heavy)
     uint32_t j;
     s->n_bits = n_bits;
     for (j = 0; j < 64; j++) {
-        s->weights[j] = heavy ? most : (uint32_t)random_u64() % (j % 2 == 0 ? most : 1000);
+        s->weights[j] = heavy ? most : (uint32_t)random_word(64) % (j % 2 == 0 ? most : 1000);
     }
 }
 
@@ -396,7 +379,7 @@ static int test_costs_beyond_signed(void)
     scan s;
     int failed;
     scan_make(&s, SOFT_U32, 1, 100, RANDOM);
-    case_name = "costs around 2^31";
+    current = "costs around 2^31";
     weigh(&s, 2, 0);
     s.weights[0] = 0x7fffffffu;
     s.weights[1] = 0x80000000u;
@@ -406,6 +389,79 @@ static int test_costs_beyond_signed(void)
     scan_free(&s);
     return failed;
 }
+
+/* ---- int8 rows ------------------------------------------------------------------------------ */
+
+static int8_t *random_codes(size_t size, int extreme)
+{
+    int8_t *codes = (int8_t *)room(size);
+    for (size_t i = 0; i < size; i++)
+        codes[i] = (int8_t)(extreme ? (random_word(1) ? 127 : -128) : (int)random_word(8) - 128);
+    return codes;
+}
+
+static uint32_t naive_dot(const int8_t *blocks, size_t n_groups, size_t row, const int8_t *query,
+                          uint32_t start)
+{
+    for (size_t d = 0; d < 4 * n_groups; d++) {
+        const size_t at = ((row / 64 * n_groups + d / 4) * 64 + row % 64) * 4 + d % 4;
+        start += (uint32_t)(blocks[at] * query[d]);
+    }
+    return start;
+}
+
+/* In as many calls as it takes: every row below the limit, once, in order, and no other. */
+static void check_dot(const edge_kernels *kernels, const int8_t *blocks, size_t n_groups,
+                      size_t begin, size_t end, const int8_t *query, uint32_t limit, size_t want)
+{
+    const uint32_t start = (uint32_t)n_groups * 4 * 128 * 127;
+    edge_hit *hits = (edge_hit *)room((want + EDGE_KERNEL_STEP) * sizeof *hits);
+    size_t row = begin;
+    for (size_t at = begin; at < end;) {
+        const size_t before = at;
+        size_t n = 0, h = 0;
+        at = kernels->dot_i8(blocks, n_groups, at, end, query, start, limit, hits, &n, want);
+        CHECK(at > before && at <= end && n < want + EDGE_KERNEL_STEP);
+        CHECK(at == end || n >= want);
+        for (; row < at; row++) {
+            const uint32_t distance = naive_dot(blocks, n_groups, row, query, start);
+            if (distance >= limit) continue;
+            CHECK(h < n && hits[h].id == row && hits[h].distance == distance);
+            h++;
+        }
+        CHECK(h == n);
+    }
+    free(hits);
+}
+
+static void test_int8_rows(void)
+{
+    static const size_t ends[] = {0, 1, 31, 32, 33, 63, 64, 65, 127, 128, 200};
+    static const size_t wants[] = {1, 5, 64, 1000};
+    for (size_t k = 0; k < N_KERNELS; k++) {
+        if (!all_kernels[k]->available()) continue;
+        current = all_kernels[k]->isa;
+        for (size_t round = 0; round < 200; round++) {
+            const size_t n_groups = 1 + round % 9, end = ends[round % 11];
+            const int extreme = round % 3 == 0;
+            int8_t *blocks = random_codes((end + 63) / 64 * 256 * n_groups, extreme);
+            int8_t *query = random_codes(4 * n_groups, extreme);
+            const uint32_t start = (uint32_t)n_groups * 4 * 128 * 127;
+            uint32_t limits[] = {0, 1, 0xffffffffu, 0};
+            for (size_t d = 0; d < 4 * n_groups; d++)
+                if (query[d] == -128) query[d] = -127;
+            if (end) limits[3] = naive_dot(blocks, n_groups, end / 2, query, start) + 1;
+            for (size_t l = 0; l < 4; l++)
+                for (size_t begin = 0; begin <= end && begin < 129; begin += 64)
+                    check_dot(all_kernels[k], blocks, n_groups, begin, end, query, limits[l],
+                              wants[round % 4]);
+            free(blocks);
+            free(query);
+        }
+    }
+}
+
+/* ---- dispatch ------------------------------------------------------------------------------- */
 
 static int test_isa(void)
 {
@@ -429,6 +485,9 @@ static int test_isa(void)
 
 int main(void)
 {
-    return test_isa() || test_every_length_and_start() || test_contents() ||
-           test_every_width_of_soft_codes() || test_costs_beyond_signed();
+    const int failed = test_isa() || test_every_length_and_start() || test_contents() ||
+                       test_every_width_of_soft_codes() || test_costs_beyond_signed();
+    test_int8_rows();
+    printf("int8 rows %lu checks  %lu failures\n", n_checks, n_failures);
+    return failed || n_failures != 0;
 }

@@ -64,8 +64,9 @@ static edge_status open_model(const model *m, unsigned with, uint32_t dim, uint3
 }
 
 /* The status of opening the model with its dims or its head section changed. */
-#define OPEN_CHANGED(change)                                                 \
-    (changed = *m, (change), open_model(&changed, WITH_ALL, dim_of(m), m->n_classes, EDGE_KIND_HEAD))
+#define OPEN_CHANGED(change)     \
+    (changed = *m, (change),     \
+     open_model(&changed, WITH_ALL, dim_of(m), m->n_classes, EDGE_KIND_HEAD))
 
 static void sections_that_do_not_fit_are_refused(const model *m) {
     const uint32_t dim = dim_of(m), n = m->n_classes;
@@ -94,15 +95,12 @@ static edge_status open_raw(const model *m, const uint32_t *dims, uint32_t n_dim
                             const uint32_t *fields, size_t head_size, uint32_t extra_tag) {
     writer w;
     size_t size;
-    uint8_t *bytes, *head_bytes = (uint8_t *)room(head_size);
-    uint32_t *dim_words = (uint32_t *)room(n_dims * sizeof *dims);
+    uint8_t *bytes;
     edge_mrl head;
     edge_status status;
     put_model(&w, m, WITH_BIAS | WITH_WEIGHTS);
-    memcpy(head_bytes, fields, head_size);
-    if (n_dims) memcpy(dim_words, dims, n_dims * sizeof *dims);
-    put(&w, EDGE_TAG_HEAD, 4, head_bytes, head_size);
-    put(&w, EDGE_TAG_DIMS, 4, dim_words, n_dims * sizeof *dims);
+    put_copy(&w, EDGE_TAG_HEAD, 4, fields, head_size);
+    put_copy(&w, EDGE_TAG_DIMS, 4, dims, n_dims * sizeof *dims);
     if (extra_tag) put(&w, extra_tag, 1, room(5), 5);
     bytes = finish(&w, EDGE_KIND_HEAD, dim_of(m), m->n_classes, &size);
     status = edge_mrl_open(bytes, size, 0, &head);
@@ -134,20 +132,6 @@ static void malformed_dims_and_fields_are_refused(const model *m) {
     EXPECT(EDGE_OK, open_raw(m, m->dims, 3, fields, 16, EDGE_TAG('n', 'o', 't', 'e')));
     EXPECT(EDGE_ERR_VERSION, open_raw(m, m->dims, 3, fields, 16, EDGE_TAG('X', '2', '0', '9')));
     EXPECT(EDGE_ERR_VERSION, open_raw(m, m->dims, 3, fields, 16, EDGE_TAG_CODES));
-}
-
-/* Where a head keeps its version and its digest (FORMAT.md). */
-enum { AT_VERSION = 8, AT_DIGEST = 56, HEAD = 64 };
-
-/* Make the digest of head and table right again. */
-static void seal(uint8_t *bytes, uint32_t n_sections) {
-    edge_digest digest;
-    uint64_t value;
-    edge_digest_start(&digest);
-    edge_digest_add(&digest, bytes, AT_DIGEST);
-    edge_digest_add(&digest, bytes + HEAD, edge_file_head_size(n_sections) - HEAD);
-    value = edge_digest_value(&digest);
-    memcpy(bytes + AT_DIGEST, &value, sizeof value);
 }
 
 static void every_truncation_and_every_flipped_bit_is_refused(const model *m) {

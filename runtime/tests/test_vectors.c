@@ -4,130 +4,25 @@
  * (tests/vectors/make_vectors.py); scores must agree to the last bit. Buffers
  * have just the bytes asked for, so that a sanitizer sees what goes beyond.
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "../src/kernels.h"
 #include "../src/vectors.h"
+#include "vectors.h"
 
-enum { MAX_LINE = 1 << 16, MAX_STAGES = 4, MAX_CASES = 64 };
-
-static unsigned long n_checks, n_failures;
-static const char *current = "";
-
-#define CHECK(condition) check_((condition) != 0, #condition, __LINE__)
-
-static void check_(int holds, const char *text, int line) {
-    n_checks++;
-    if (holds) return;
-    if (++n_failures <= 50) fprintf(stderr, "test_vectors.c:%d: %s: %s\n", line, current, text);
-}
-
-static void *room(size_t size) {
-    void *memory = malloc(size ? size : 1);
-    if (!memory) abort();
-    memset(memory, 0xa5, size); /* what a caller's memory holds by chance */
-    return memory;
-}
-
-static uint64_t random_state = 88172645463325252u;
-
-static uint32_t random_bits(uint32_t bits) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (uint32_t)(random_state * 0x2545f4914f6cdd1du >> 32) >> (32 - bits);
-}
-
-/* ---- kernels ------------------------------------------------------------------------ */
-
-static const edge_kernels *const all_kernels[] = {
-#define EDGE_KERNEL(isa) &edge_kernels__##isa,
-#include "../src/kernels.def"
-#undef EDGE_KERNEL
-};
-
-static int8_t *random_codes(size_t size, int extreme) {
-    int8_t *codes = (int8_t *)room(size);
-    for (size_t i = 0; i < size; i++)
-        codes[i] = (int8_t)(extreme ? (random_bits(1) ? 127 : -128) : (int)random_bits(8) - 128);
-    return codes;
-}
-
-static uint32_t slow_distance(const int8_t *blocks, size_t n_groups, size_t row,
-                              const int8_t *query, uint32_t start) {
-    for (size_t d = 0; d < 4 * n_groups; d++) {
-        const size_t at = ((row / 64 * n_groups + d / 4) * 64 + row % 64) * 4 + d % 4;
-        start += (uint32_t)(blocks[at] * query[d]);
-    }
-    return start;
-}
-
-/* In as many calls as it takes: every row below the limit, once, in order, and no other. */
-static void scan_agrees(const edge_kernels *kernels, const int8_t *blocks, size_t n_groups,
-                        size_t begin, size_t end, const int8_t *query, uint32_t limit,
-                        size_t want) {
-    const uint32_t start = (uint32_t)n_groups * 4 * 128 * 127;
-    edge_hit *hits = (edge_hit *)room((want + EDGE_KERNEL_STEP) * sizeof *hits);
-    size_t row = begin;
-    for (size_t at = begin; at < end;) {
-        const size_t before = at;
-        size_t n = 0, h = 0;
-        at = kernels->dot_i8(blocks, n_groups, at, end, query, start, limit, hits, &n, want);
-        CHECK(at > before && at <= end && n < want + EDGE_KERNEL_STEP);
-        CHECK(at == end || n >= want);
-        for (; row < at; row++) {
-            const uint32_t distance = slow_distance(blocks, n_groups, row, query, start);
-            if (distance >= limit) continue;
-            CHECK(h < n && hits[h].id == row && hits[h].distance == distance);
-            h++;
-        }
-        CHECK(h == n);
-    }
-    free(hits);
-}
-
-static void every_kernel_finds_what_a_loop_finds(void) {
-    static const size_t ends[] = {0, 1, 31, 32, 33, 63, 64, 65, 127, 128, 200};
-    static const size_t wants[] = {1, 5, 64, 1000};
-    for (size_t k = 0; k < sizeof all_kernels / sizeof *all_kernels; k++) {
-        if (!all_kernels[k]->available()) continue;
-        current = all_kernels[k]->isa;
-        for (size_t round = 0; round < 200; round++) {
-            const size_t n_groups = 1 + round % 9, end = ends[round % 11];
-            const int extreme = round % 3 == 0;
-            int8_t *blocks = random_codes((end + 63) / 64 * 256 * n_groups, extreme);
-            int8_t *query = random_codes(4 * n_groups, extreme);
-            const uint32_t start = (uint32_t)n_groups * 4 * 128 * 127;
-            uint32_t limits[] = {0, 1, 0xffffffffu, 0};
-            for (size_t d = 0; d < 4 * n_groups; d++)
-                if (query[d] == -128) query[d] = -127;
-            if (end) limits[3] = slow_distance(blocks, n_groups, end / 2, query, start) + 1;
-            for (size_t l = 0; l < 4; l++)
-                for (size_t begin = 0; begin <= end && begin < 129; begin += 64)
-                    scan_agrees(all_kernels[k], blocks, n_groups, begin, end, query, limits[l],
-                                wants[round % 4]);
-            free(blocks);
-            free(query);
-        }
-    }
-}
+enum { MAX_STAGES = 4 };
 
 /* ---- keeping the best, scores -------------------------------------------------------- */
 
 static void the_best_are_kept_in_order(void) {
     current = "best";
     for (size_t round = 0; round < 500; round++) {
-        const size_t n = random_bits(7), k = random_bits(6);
-        const uint32_t bits = 1 + random_bits(5) % 32;
+        const size_t n = (size_t)random_word(7), k = (size_t)random_word(6);
+        const uint32_t bits = 1 + (uint32_t)random_word(5);
         edge_hit *hits = (edge_hit *)room(n * sizeof *hits), *spare, *all;
         size_t kept = n, at = 0;
         all = (edge_hit *)room(n * sizeof *hits);
         spare = (edge_hit *)room(n * sizeof *hits);
         for (size_t i = 0; i < n; i++) {
             hits[i].id = i;
-            hits[i].distance = random_bits(bits) * (random_bits(1) ? 1u : 0x01010101u);
+            hits[i].distance = (uint32_t)random_word(bits) * (random_word(1) ? 1u : 0x01010101u);
         }
         if (n) memcpy(all, hits, n * sizeof *hits);
         const uint32_t limit = edge_keep_best(hits, &kept, k);
@@ -175,7 +70,7 @@ static void roots_and_scores_are_what_they_say(void) {
 /* ---- a file ---------------------------------------------------------------------------- */
 
 typedef struct a_case {
-    char *name;
+    const char *name;
     uint32_t prefix_dim, n_dims, dims[EDGE_MAX_DIMS];
     size_t n, n_queries, n_stages;
     float *rows, *queries;
@@ -184,27 +79,14 @@ typedef struct a_case {
     char *answers;
 } a_case;
 
-static void put(edge_section *section, uint32_t tag, uint32_t width, const void *data,
-                size_t size) {
-    edge_digest digest;
-    edge_digest_start(&digest);
-    edge_digest_add(&digest, (const uint8_t *)data, size);
-    section->tag = tag;
-    section->width = width;
-    section->size = size;
-    section->digest = edge_digest_value(&digest);
-}
-
 /* Returns the file's bytes, which free() takes, as any program would write them. */
 static uint8_t *write_file(const a_case *c, size_t *size) {
     const uint32_t dim = c->dims[c->n_dims - 1];
     const size_t groups = (c->prefix_dim + 3) / 4, prefix_size = (c->n + 63) / 64 * 256 * groups;
     uint32_t dims[EDGE_MAX_DIMS + 1];
     int8_t *prefix = (int8_t *)room(prefix_size);
-    const void *data[3];
-    edge_section sections[3];
-    uint8_t head[256], *file;
-    uint64_t file_size = 0;
+    writer w;
+    w.n = 0;
     dims[0] = c->prefix_dim;
     memcpy(dims + 1, c->dims, c->n_dims * 4);
     memset(prefix, 0, prefix_size);
@@ -212,22 +94,10 @@ static uint8_t *write_file(const a_case *c, size_t *size) {
         for (size_t d = 0; d < c->prefix_dim; d++)
             prefix[((i / 64 * groups + d / 4) * 64 + i % 64) * 4 + d % 4] =
                 c->codes[i * c->prefix_dim + d];
-    data[0] = dims;
-    data[1] = c->rows;
-    data[2] = prefix;
-    put(&sections[0], EDGE_TAG_DIMS, 4, dims, 4 * ((size_t)c->n_dims + 1));
-    put(&sections[1], EDGE_TAG_VECTORS, 4, c->rows, c->n * dim * 4);
-    put(&sections[2], EDGE_TAG_PREFIX, 1, prefix, prefix_size);
-    CHECK(edge_file_write_head(EDGE_KIND_VECTORS, dim, c->n, sections, 3, head, sizeof head,
-                               &file_size) == EDGE_OK);
-    *size = (size_t)file_size;
-    file = (uint8_t *)room(*size);
-    memset(file, 0, *size);
-    memcpy(file, head, edge_file_head_size(3));
-    for (int i = 0; i < 3; i++)
-        memcpy(file + sections[i].offset, data[i], (size_t)sections[i].size);
-    free(prefix);
-    return file;
+    put_copy(&w, EDGE_TAG_DIMS, 4, dims, 4 * ((size_t)c->n_dims + 1));
+    put_copy(&w, EDGE_TAG_VECTORS, 4, c->rows, c->n * dim * 4);
+    put(&w, EDGE_TAG_PREFIX, 1, prefix, prefix_size);
+    return finish(&w, EDGE_KIND_VECTORS, dim, c->n, size);
 }
 
 /* ---- the vectors ----------------------------------------------------------------------- */
@@ -247,35 +117,29 @@ static void *parse(const char *text, size_t width, size_t *n) {
     return out;
 }
 
-static int read_case(char *line, a_case *c) {
-    char *columns[9], *at = line;
+enum { NAME, PREFIX_DIM, DIMS, ROWS, CODES, QUERIES, STAGES, ANSWERS, N_COLUMNS };
+
+static void read_case(char **columns, a_case *c) {
+    char *at;
     size_t n = 0;
-    if (*line == '#') return 0;
-    line[strcspn(line, "\n")] = 0;
-    for (size_t i = 0; i < 9; i++) {
-        columns[i] = at;
-        at += strcspn(at, " ");
-        if (*at) *at++ = 0;
-    }
     memset(c, 0, sizeof *c);
-    c->name = columns[0];
-    c->prefix_dim = (uint32_t)strtoul(columns[1], NULL, 10);
-    for (at = columns[2]; *at; at += *at == ',')
+    c->name = columns[NAME];
+    c->prefix_dim = (uint32_t)strtoul(columns[PREFIX_DIM], NULL, 10);
+    for (at = columns[DIMS]; *at; at += *at == ',')
         c->dims[c->n_dims++] = (uint32_t)strtoul(at, &at, 10);
     const uint32_t dim = c->dims[c->n_dims - 1];
-    c->rows = (float *)parse(columns[3], 4, &n);
+    c->rows = (float *)parse(columns[ROWS], 4, &n);
     c->n = n / dim;
-    c->codes = (int8_t *)parse(columns[4], 1, &n);
+    c->codes = (int8_t *)parse(columns[CODES], 1, &n);
     CHECK(n == c->n * c->prefix_dim);
-    c->queries = (float *)parse(columns[5], 4, &n);
+    c->queries = (float *)parse(columns[QUERIES], 4, &n);
     c->n_queries = n / dim;
-    for (at = columns[6]; *at; at += *at == ',') {
+    for (at = columns[STAGES]; *at; at += *at == ',') {
         edge_stage *stage = &c->stages[c->n_stages++];
         stage->dim = (uint32_t)strtoul(at, &at, 10);
         stage->keep = (uint32_t)strtoul(at + 1, &at, 10);
     }
-    c->answers = columns[8];
-    return 1;
+    c->answers = columns[ANSWERS];
 }
 
 static void answers_agree(const a_case *c, const edge_match *matches, size_t keep) {
@@ -292,12 +156,12 @@ static void answers_agree(const a_case *c, const edge_match *matches, size_t kee
     }
 }
 
-static void search_case(const a_case *c) {
+static void search_case(void *argument) {
+    const a_case *c = (const a_case *)argument;
     const size_t keep = c->stages[c->n_stages - 1].keep, first = c->stages[0].keep;
     size_t size, scratch;
     uint8_t *file = write_file(c, &size);
     edge_vec vec;
-    current = c->name;
     CHECK(edge_vec_open(file, size, 0, &vec) == EDGE_OK);
     CHECK(vec.file.n == c->n && vec.prefix_dim == c->prefix_dim && vec.n_dims == c->n_dims);
     scratch = edge_vec_workspace_size(&vec, c->n_queries, first);
@@ -402,45 +266,66 @@ static void every_truncation_and_every_flipped_bit_is_refused(const a_case *c) {
     free(file);
 }
 
-static FILE *vectors(const char *folder) {
-    static const char *const guesses[] = {"tests/vectors", "../tests/vectors",
-                                          "../../tests/vectors"};
-    char path[1024];
-    FILE *file = NULL;
-    for (size_t i = 0; !file && i < (folder ? 1 : sizeof guesses / sizeof guesses[0]); i++)
-        if (snprintf(path, sizeof path, "%s/vectors_search.txt", folder ? folder : guesses[i]) <
-            (int)sizeof path)
-            file = fopen(path, "r");
-    if (!file) {
-        fprintf(stderr, "test_vectors: expected the vectors' folder as the argument\n");
-        exit(2);
-    }
-    return file;
+/* The status of opening a file of these dims, after the prefix's; it has no rows to be wrong. */
+static edge_status open_with_dims(const uint32_t *words, size_t n_dims) {
+    writer w;
+    size_t size;
+    uint8_t *file;
+    edge_vec vec;
+    edge_status status;
+    w.n = 0;
+    put_copy(&w, EDGE_TAG_DIMS, 4, words, (1 + n_dims) * sizeof *words);
+    put_copy(&w, EDGE_TAG_VECTORS, 4, NULL, 0);
+    put_copy(&w, EDGE_TAG_PREFIX, 1, NULL, 0);
+    file = finish(&w, EDGE_KIND_VECTORS, n_dims ? words[n_dims] : 1, 0, &size);
+    status = edge_vec_open(file, size, 0, &vec);
+    free(file);
+    return status;
 }
 
-int main(int n_arguments, char **arguments) {
-    FILE *file = vectors(n_arguments > 1 ? arguments[1] : NULL);
-    char *line = (char *)room(MAX_LINE);
+static void dims_that_do_not_rise_or_are_too_many_are_refused(void) {
+    static const uint32_t good[3] = {2, 2, 4}, untrained[3] = {3, 2, 4}, twice[3] = {2, 2, 2},
+                          falling[3] = {4, 4, 2}, zero[3] = {0, 0, 4};
+    uint32_t many[EDGE_MAX_DIMS + 2] = {1};
+    current = "dims";
+    for (uint32_t i = 1; i < EDGE_MAX_DIMS + 2; i++) many[i] = i;
+    CHECK(open_with_dims(good, 2) == EDGE_OK);
+    CHECK(open_with_dims(untrained, 2) == EDGE_ERR_FORMAT);
+    CHECK(open_with_dims(twice, 2) == EDGE_ERR_FORMAT);
+    CHECK(open_with_dims(falling, 2) == EDGE_ERR_FORMAT);
+    CHECK(open_with_dims(zero, 2) == EDGE_ERR_FORMAT);
+    CHECK(open_with_dims(good, 0) == EDGE_ERR_FORMAT);
+    CHECK(open_with_dims(many, EDGE_MAX_DIMS) == EDGE_OK);
+    CHECK(open_with_dims(many, EDGE_MAX_DIMS + 1) == EDGE_ERR_FORMAT);
+}
+
+static size_t answers_are_those_of_the_vectors(void) {
+    FILE *cases = vectors("vectors_search.txt");
+    char *line = (char *)room(MAX_LINE), *columns[N_COLUMNS];
     size_t n_cases = 0;
-    every_kernel_finds_what_a_loop_finds();
-    the_best_are_kept_in_order();
-    roots_and_scores_are_what_they_say();
-    while (fgets(line, MAX_LINE, file)) {
+    for (; next_case(cases, line, columns, N_COLUMNS); n_cases++) {
         a_case c;
-        if (!read_case(line, &c)) continue;
-        for (size_t i = 0; i < edge_isa_count(); i++) {
-            CHECK(edge_isa_use(edge_isa_name(i)) == EDGE_OK);
-            search_case(&c);
-        }
-        if (n_cases++ == 0) every_truncation_and_every_flipped_bit_is_refused(&c);
+        read_case(columns, &c);
+        on_every_isa(search_case, &c);
+        if (n_cases == 0) every_truncation_and_every_flipped_bit_is_refused(&c);
         if (strcmp(c.name, "equal_rows_by_id") == 0) what_is_out_of_range_is_refused(&c);
         free(c.rows);
         free(c.queries);
         free(c.codes);
     }
     CHECK(n_cases >= 17);
-    fclose(file);
+    fclose(cases);
     free(line);
+    return n_cases;
+}
+
+int main(int n_arguments, char **arguments) {
+    size_t n_cases;
+    folder = n_arguments > 1 ? arguments[1] : NULL;
+    the_best_are_kept_in_order();
+    roots_and_scores_are_what_they_say();
+    dims_that_do_not_rise_or_are_too_many_are_refused();
+    n_cases = answers_are_those_of_the_vectors();
     printf("vectors %lu checks  %lu cases  %lu instruction sets  %lu failures\n", n_checks,
            (unsigned long)n_cases, (unsigned long)edge_isa_count(), n_failures);
     return n_failures != 0;

@@ -8,7 +8,7 @@ enum { MAX_LINE = 1 << 17 };
 
 static const char *folder; /* of the vectors; NULL: where they lie from the build folder */
 
-static FILE *vectors(const char *name) {
+static inline FILE *vectors(const char *name) {
     static const char *const guesses[] = {"tests/vectors", "../tests/vectors",
                                           "../../tests/vectors"};
     char path[4096];
@@ -25,7 +25,7 @@ static FILE *vectors(const char *name) {
 }
 
 /* The next case, its columns parted by zeros; NULL at the end. The arrow is no column. */
-static char *next_case(FILE *file, char *line, char **columns, int n_columns) {
+static inline char *next_case(FILE *file, char *line, char **columns, int n_columns) {
     while (fgets(line, MAX_LINE, file)) {
         char *at = line;
         if (*line == '#' || *line == '\n') continue;
@@ -45,7 +45,7 @@ static char *next_case(FILE *file, char *line, char **columns, int n_columns) {
 }
 
 /* Calls `body` with every instruction set in use. */
-static void on_every_isa(void (*body)(void *), void *argument) {
+static inline void on_every_isa(void (*body)(void *), void *argument) {
     for (size_t i = 0; i < edge_isa_count(); i++) {
         EXPECT(EDGE_OK, edge_isa_use(edge_isa_name(i)));
         CHECK(strcmp(edge_isa(), edge_isa_name(i)) == 0);
