@@ -136,7 +136,7 @@ def measure(scale: Scale) -> dict[str, Any]:
     numpy_cascade = softmax_cascade(np.ascontiguousarray(weights.T), bias, DIMS,
                                     cascade.thresholds)
     ours: dict[str, Callable[[Floats], Any]] = {
-        "Cascade.classify": lambda x: cascade.classify(lambda _: x),
+        "Cascade.classify": cascade.classify,
         "Steps.one": steps.one,
     }
     peers = {**full_layers(weights, bias), "numpy cascade": numpy_cascade}

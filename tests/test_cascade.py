@@ -510,3 +510,15 @@ def test_labels_must_fit_the_embeddings():
     assert isinstance(cascade.outcomes(x, LABELS), Outcomes)
     with pytest.raises(ShapeError):
         cascade.outcomes(x, LABELS[:-1])
+
+
+def test_of_one_granularity_the_embedding_itself_is_enough():
+    x = embeddings_of()[LEVELS[0][0]]
+    cascade = Cascade(head_of(), [(LEVELS[0][0], dim) for dim in DIMS], [0.5] * (len(DIMS) - 1))
+    for row in x[:5]:
+        assert cascade.classify(row) == cascade.classify(lambda _, row=row: row)
+
+
+def test_of_several_granularities_one_embedding_is_refused():
+    with pytest.raises(ShapeError, match="a function that embeds at"):
+        cascade_of().classify(embeddings_of()[LEVELS[0][0]][0])

@@ -269,12 +269,13 @@ class Cascade:
 
     # ---- answers --------------------------------------------------------------------------
 
-    def classify(self, embed: Callable[[str], Floats]) -> Answer:
+    def classify(self, embed: Callable[[str], Floats] | Floats) -> Answer:
         """Return the answer to one input.
 
         Args:
             embed: Gives the input's embedding (d,) float32 at a granularity; called once for
-                each granularity that is needed, and not for the others.
+                each granularity that is needed, and not for the others. Where there is one
+                granularity, the embedding itself will do.
 
         Raises:
             ShapeError: An embedding of another shape or dtype.
@@ -282,7 +283,7 @@ class Cascade:
         """
         if self._alone is not None:
             granularity, one = self._alone
-            vector = embed(granularity)
+            vector = embed(granularity) if callable(embed) else embed
             try:
                 id_, step, confidence, _ = one(vector)
             except (TypeError, ShapeError):  # checked only now: most are what they should be
@@ -292,7 +293,7 @@ class Cascade:
         previous = _NONE
         for group in self._groups:
             granularity, first, _, steps = group
-            vector = embed(granularity)
+            vector = embed(granularity) if callable(embed) else self._only(embed)
             try:
                 id_, step, confidence, sure = steps.one(vector, previous)
             except (TypeError, ShapeError):  # checked only now: most are what they should be
@@ -366,6 +367,13 @@ class Cascade:
         return digest.hexdigest()
 
     # ---- inside ---------------------------------------------------------------------------
+
+    def _only(self, vector: Floats) -> Floats:
+        if len(self._groups) > 1:
+            raise ShapeError(f"a function that embeds at {', '.join(self.granularities)}",
+                             "one embedding", where="`embed`",
+                             hint="each granularity has an embedding of its own")
+        return vector
 
     def _is_last(self, group: _Group) -> bool:
         return group.first + len(group.dims) == len(self.levels)
