@@ -32,7 +32,7 @@ from edge_sdk.errors import EdgeError
 # "Computing's energy problem (and what we can do about it)", ISSCC 2014, figure 1.1.9.
 PJ_PER_MAC = 4.6
 # 640 pJ for a 32-bit word of DRAM: S. Han et al., "Learning both Weights and Connections for
-# Efficient Neural Networks", NIPS 2015, table 1, after Horowitz.
+# Efficient Neural Networks", NIPS 2015, after Horowitz.
 PJ_PER_BYTE = 160.0
 
 MOST_GIVEN = 1e30  # of operations, bytes or picojoules: far off, and products stay finite

@@ -149,7 +149,7 @@ class Session:
             raise BudgetError("a budget or a plan", "both", where="`plan`",
                               hint="the governor chooses the plan by the budget")
         if budget is None:
-            name = plan or self.bundle.manifest.default or self.metadata_full
+            name = plan or self.bundle.manifest.default or self.largest
             return self._answer(name, 1, inputs, top, None, None)
         decision = self._decide(budget)
         if strict and not decision.met:
@@ -189,13 +189,13 @@ class Session:
             raise ShapeError(f"one of the trained dims {list(dims)}", str(chosen), where="`dim`",
                              hint="a shorter prefix of other lengths was never trained")
         runner = next(iter(self._runners.values()))
-        prefix = runner.embed(self._inputs(x), granularity or self.metadata_full)[:chosen]
+        prefix = runner.embed(self._inputs(x), granularity or self.largest)[:chosen]
         length = float(np.linalg.norm(prefix.astype(np.float64)))
         embedding: Floats = (prefix / max(length, 1e-12)).astype(np.float32)
         return embedding
 
     @property
-    def metadata_full(self) -> str:
+    def largest(self) -> str:
         """The largest granularity of the model."""
         return list(self.metadata.granularities)[-1]
 

@@ -36,7 +36,7 @@ ARROWS = {
     "device": {"errors", "console"},
     "energy": {"errors", "device"},
     # All that a session needs, in one folder; packing a reference model runs the whole flow.
-    "bundle": {*FLOW, "cascade", "codes", "export"},
+    "bundle": {*FLOW, "cascade", "codes", "export", "profile"},
     "profile": {*LIBRARY, "bundle", "console", "device", "energy", "engines"},
     "session": {*LIBRARY, "bundle", "cascade", "device", "governor", "profile"},
     # How much of the model to run.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import bundles
 import numpy as np
@@ -253,6 +254,29 @@ def test_a_model_with_several_dims_packs_with_its_data(data_root, tmp_path):
     assert evaluated["levels"]["XL"]["128"] > 0.5
 
 
+def test_omniglots_bundle_has_dims_codes_and_verdicts(data_root, tmp_path):
+    from edge_sdk.device import FixedDevice
+    from edge_sdk.session import Session
+
+    bundle = reference.pack_reference("matvit-omniglot", tmp_path / "o.edge", data=data_root,
+                                      n_cases=250)
+    assert bundle.head.dims == [8, 16, 32, 64, 128, 192]
+    assert {"published", "dims"} <= set(bundle.cascades)
+    assert set(bundle.manifest.notes["evaluated"]["levels"]) == {"S", "M", "L", "XL"}
+    assert bundle.codes is not None
+    assert (bundle.codes.codes.bits, len(bundle.codes.codes)) == (20, 968)
+
+    session, cases = Session(bundle, device=FixedDevice()), bundle.cases()
+    assert cases is not None
+    answers = [session.classify(image, plan="XL") for image in cases.inputs["image"]]
+    assert np.mean([answer.id for answer in answers] == cases.labels) > 0.7
+    # So many of the calibration inputs count as known; these are others.
+    assert np.mean([answer.known for answer in answers]) > 0.8
+    limit = bundle.manifest.unknown_distance
+    assert all(answer.known == (answer.code_distance < limit) for answer in answers)
+    assert session.embed(cases.inputs["image"][0], dim=16).shape == (16,)
+
+
 # ---- the commands -------------------------------------------------------------------------
 
 
@@ -268,7 +292,8 @@ def test_pack_passes_on_what_it_is_told_and_shows_the_bundle(
 
     monkeypatch.setattr(reference, "pack_reference", packs)
     status, out, err = run_command(app, "pack", "matvit-digits", "--target", "onnx, litert",
-                                   "--seed", 3, "--out", tmp_path / "b.edge", "--quiet")
+                                   "--seed", 3, "--out", tmp_path / "b.edge", "--quiet",
+                                   "--no-profile")
     assert (status, err) == (0, "")
     assert (told["model"], told["targets"], told["seed"], told["data"], told["out"]) == (
         "matvit-digits", ["onnx", "litert"], 3, None, str(tmp_path / "b.edge"))
@@ -281,8 +306,22 @@ def test_pack_passes_on_what_it_is_told_and_shows_the_bundle(
                for line in lines)
     assert lines[-1] == "profile none: python -m edge_sdk.profile FOLDER measures this device"
     monkeypatch.chdir(tmp_path)
-    assert run_command(app, "pack", "matvit-digits", "--quiet")[0] == 0
+    assert run_command(app, "pack", "matvit-digits", "--quiet", "--no-profile")[0] == 0
     assert told["out"] == "matvit-digits.edge"
+
+
+def test_pack_stores_the_profile_of_this_device_too(digits, tmp_path, monkeypatch, run_command):
+    from edge_sdk import profile
+    from edge_sdk.bundle.__main__ import app
+
+    copy = tmp_path / "b.edge"
+    shutil.copytree(digits.path, copy)
+    monkeypatch.setattr(reference, "pack_reference", lambda *_, **__: Bundle.open(copy))
+    monkeypatch.setattr(profile, "measure", lambda bundle, report: bundles.PROFILE)
+    status, out, _ = run_command(app, "pack", "matvit-digits", "--out", copy, "--quiet")
+    assert status == 0
+    assert out.splitlines()[-1] == "profile unknown model  a cpu"
+    assert Bundle.open(copy).profile_content == bundles.PROFILE
 
 
 def test_errors_of_the_commands_are_one_message_and_status_1(tmp_path, run_command):

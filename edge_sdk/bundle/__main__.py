@@ -24,15 +24,20 @@ def pack(
     = "onnx",
     out: Annotated[Path | None, typer.Option(help="The folder; MODEL.edge by default.")] = None,
     seed: Annotated[int, typer.Option(help="Of the risk control.")] = 0,
+    with_profile: Annotated[bool, typer.Option(
+        "--profile/--no-profile", help="Measure this device too.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
-    """Export a reference model, learn its cascades on held-out data, and pack the bundle."""
+    """Export a reference model, learn its cascades on held-out data, pack, and profile."""
+    from edge_sdk import profile
     from edge_sdk.bundle.reference import pack_reference
 
     with progress(quiet) as report:
         bundle = pack_reference(model, out or Path(f"{model}{SUFFIX}"), data=data, seed=seed,
                                 targets=[name.strip() for name in target.split(",")],
                                 report=report)
+        if with_profile:
+            bundle.replace_profile(profile.measure(bundle, report=report))
     say(describe(bundle))
 
 
