@@ -190,3 +190,26 @@ def ordered_decode(
 
 def _u64(words: ArrayLike) -> Words:
     return np.atleast_1d(np.asarray(words, dtype=np.uint64))
+
+
+def log_mel(
+    samples: ArrayLike, window: ArrayLike, matrix: ArrayLike, *, hop: int, n_fft: int,
+    floor: float,
+) -> Array:
+    """Return log2(floor + M |FFT(w x)|^2) of each whole frame, shape (n_frames, n_bands).
+
+    Args:
+        samples: (n,).
+        window: (window,).
+        matrix: M transposed, (n_fft / 2 + 1, n_bands).
+        hop: Samples from one frame to the next.
+        n_fft: Points of the transform; the window is filled up with zeros.
+        floor: Above 0.
+    """
+    x, w = _f64(samples), _f64(window)
+    frames = [x[start : start + len(w)] * w for start in range(0, len(x) - len(w) + 1, hop)]
+    if not frames:
+        return np.empty((0, _f64(matrix).shape[1]))
+    power = np.abs(np.fft.rfft(np.stack(frames), n_fft)) ** 2
+    out: Array = np.log2(floor + power @ _f64(matrix))
+    return out

@@ -13,7 +13,7 @@ HOMES = {"edge_sdk": "edge_sdk", "edge_sdk.exporters": "exporters"}
 
 LIBRARY = {"errors", "granularity", "containers", "artifact"}
 TRAINING = {"nn", "checkpoint", "data", "zoo"}
-FLOW = {*LIBRARY, *TRAINING, "engines", "exporters", "console", "source", "prove", "selftest"}
+FLOW = {*LIBRARY, *TRAINING, "audio", "fastgrnn", "engines", "exporters", "console", "source", "prove", "selftest"}
 
 # Room: the rooms it may import from, besides itself.
 ARROWS = {
@@ -42,19 +42,23 @@ ARROWS = {
     # How much of the model to run.
     "governor": {"errors", "console"},
     "vectors": {"errors", "corefile"},
+    # From samples to words.
+    "audio": {"errors", "console"},
+    "fastgrnn": {"errors", "artifact", "audio", "cascade", "corefile"},
+    "listen": {"errors", "console", "audio", "fastgrnn"},
     # Other projects' files.
-    "importers": {"errors", "checkpoint", "codes"},
+    "importers": {"errors", "checkpoint", "codes", "fastgrnn"},
     # Papers: torch and nothing of ours but errors.
     "nn": {"errors"},
     # Weights, data and reference models: no exporter, no engine.
     "checkpoint": {"errors", "artifact"},
-    "data": {"errors"},
-    "zoo": {*LIBRARY, *TRAINING, "codes", "console", "train"},
+    "data": {"errors", "audio"},
+    "zoo": {*LIBRARY, *TRAINING, "audio", "codes", "console", "fastgrnn", "train"},
     "train": {*LIBRARY, *TRAINING, "console"},
     # A lowering knows models and files, never engines, zoo or commands.
-    "exporters": {*LIBRARY, "nn", "reference"},
+    "exporters": {*LIBRARY, "fastgrnn", "nn", "reference"},
     # The flow that ties all of them together.
-    "source": {*LIBRARY, *TRAINING},
+    "source": {*LIBRARY, *TRAINING, "audio", "fastgrnn"},
     "prove": {*LIBRARY, "nn", "engines", "exporters", "source"},
     "export": {*FLOW, "fit"},
     "fit": {*FLOW, "export"},
