@@ -60,7 +60,8 @@ ARROWS = {
     # The flow that ties all of them together.
     "source": {*LIBRARY, *TRAINING, "audio", "fastgrnn"},
     "prove": {*LIBRARY, "nn", "engines", "exporters", "source"},
-    "export": {*FLOW, "fit"},
+    "export": {*FLOW, "fit", "sequence"},
+    "sequence": {*FLOW, "export", "inspect"},
     "fit": {*FLOW, "export"},
     # The package itself is a lazy list of names.
     "": {"errors"},
