@@ -65,7 +65,7 @@ def read_wav(path: str | os.PathLike[str], rate_hz: int = 8000) -> Recording:
         notices.append(f"resampled from {found_hz} to {rate_hz} Hz")
     samples = np.clip(np.rint(mixed), -32768, 32767).astype(np.int16)
     if not len(samples):
-        raise DataError("sound", "no samples", where=where, hint="record it again")
+        raise _no_samples(where)
     return Recording(samples, rate_hz, ", ".join(notices) or None)
 
 
@@ -75,6 +75,8 @@ def _read_frames(path: Path, where: str) -> tuple[NDArray[np.float64], int]:
         with path.open("rb") as file, wave.open(file) as wav:
             n, width, channels = wav.getnframes(), wav.getsampwidth(), wav.getnchannels()
             size = n * width * channels
+            if n == 0:
+                raise _no_samples(where)
             if not 1 <= width <= 4 or not LEAST_HZ <= wav.getframerate() <= MOST_HZ:
                 raise DataError(f"1 to 4 bytes a sample, {LEAST_HZ} to {MOST_HZ} Hz",
                                 f"{width} bytes, {wav.getframerate()} Hz", where=where,
@@ -89,9 +91,13 @@ def _read_frames(path: Path, where: str) -> tuple[NDArray[np.float64], int]:
     except OSError as error:
         raise DataError("a wav file that can be read", error.strerror or str(error), where=where,
                         hint="check the path") from error
-    except (wave.Error, EOFError) as error:
+    except (wave.Error, EOFError, RuntimeError) as error:  # the last, of chunks beyond the end
         raise DataError("a wav file of plain PCM", str(error) or "a file that ends too early",
                         where=where, hint=CONVERT) from error
+
+
+def _no_samples(where: str) -> DataError:
+    return DataError("sound", "no samples", where=where, hint="record it again")
 
 
 def _as_int16_units(raw: bytes, width: int) -> NDArray[np.float64]:
