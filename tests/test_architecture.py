@@ -13,7 +13,8 @@ HOMES = {"edge_sdk": "edge_sdk", "edge_sdk.exporters": "exporters"}
 
 LIBRARY = {"errors", "granularity", "containers", "artifact"}
 TRAINING = {"nn", "checkpoint", "data", "zoo"}
-FLOW = {*LIBRARY, *TRAINING, "audio", "fastgrnn", "engines", "exporters", "console", "source", "prove", "selftest"}
+FLOW = {*LIBRARY, *TRAINING, "audio", "fastgrnn", "engines", "exporters", "console", "source",
+        "prove", "selftest"}
 
 # Room: the rooms it may import from, besides itself.
 ARROWS = {

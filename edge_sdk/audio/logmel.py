@@ -119,12 +119,13 @@ def tables(config: LogMelConfig) -> Tables:
 
 
 def _positions(config: LogMelConfig) -> Integers:
-    hz = np.arange(config.n_fft // 2 + 1) * (config.rate_hz / config.n_fft)
+    hz = np.arange(config.n_fft // 2 + 1, dtype=np.float64) * (config.rate_hz / config.n_fft)
     low, high = mel(config.low_hz), mel(config.rate_hz / 2)
     exact = (mel(hz) - low) / (high - low) * (config.n_bands + 1)
     rounded = np.rint(np.clip(exact, 0.0, None) * 2**POSITION_BITS)
     # The last point is the last triangle's foot.
-    return np.minimum(rounded, (config.n_bands + 1) << POSITION_BITS).astype(np.int64)
+    found: Integers = np.minimum(rounded, (config.n_bands + 1) << POSITION_BITS).astype(np.int64)
+    return found
 
 
 def _has_empty_bands(config: LogMelConfig) -> bool:
@@ -240,4 +241,5 @@ def _log2(energy: Integers) -> Features:
     fraction = LOG2[step] + (((LOG2[step + 1] - LOG2[step]) * rest + 512) >> 10)
     shift = 15 - FEATURE_BITS
     value = ((high - POSITION_BITS) << FEATURE_BITS) + ((fraction + (1 << (shift - 1))) >> shift)
-    return value.astype(np.int16)
+    features: Features = value.astype(np.int16)
+    return features

@@ -148,10 +148,12 @@ class STRFastGRNNCell(FastGRNNCell):
 
     W = (W1 o 1 m_W^T) W2, where the gate m_W is sign(m) relu(|m| - exp(s)): a column of W1
     whose gate is zero costs nothing (Kusupati et al. 2020, arXiv:2002.03231, section 4.4,
-    with g = exp). Weight decay
-    on `gate_parameters` closes gates; `keep_largest` ends the search; `extract` gives the small
-    cell.
+    with g = exp). Weight decay on `gate_parameters` closes gates; `keep_largest` ends the
+    search; `extract` gives the small cell.
     """
+
+    open_W: Tensor
+    open_U: Tensor
 
     def __init__(
         self, n_inputs: int, n_hidden: int, *, rank_w: int | None = None,
@@ -173,8 +175,8 @@ class STRFastGRNNCell(FastGRNNCell):
         self.s_W = nn.Parameter(torch.tensor(s_start))
         self.s_U = nn.Parameter(torch.tensor(s_start))
         with torch.no_grad():  # the products begin as large as those of an ordinary cell
-            self.W2 /= gate_start
-            self.U2 /= gate_start
+            self.W2.div_(gate_start)
+            self.U2.div_(gate_start)
         self.register_buffer("open_W", torch.ones(rank_w))
         self.register_buffer("open_U", torch.ones(rank_u))
 
@@ -352,9 +354,10 @@ class FastGRNNClassifier(nn.Module):
 
     def classify(self, h: Tensor) -> Tensor:
         """Return logits (..., C) of states (..., H)."""
+        weight = self.head.weight
         if self.cell.quantized:
-            return h @ fake_quantize(self.head.weight.T) + self.head.bias
-        return self.head(h)
+            weight = fake_quantize(weight.T).T
+        return nn.functional.linear(h, weight, self.head.bias)
 
     def step(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """Return (h' (B, H), logits (B, C)) of a frame x (B, D) and h (B, H)."""
@@ -366,7 +369,8 @@ class FastGRNNClassifier(nn.Module):
         head = self.head.weight.T
         return {
             **self.cell.export_arrays(),
-            "head": _array(fake_quantize(head) if self.cell.quantized else head), "head_bias": _array(self.head.bias),
+            "head": _array(fake_quantize(head) if self.cell.quantized else head),
+            "head_bias": _array(self.head.bias),
             "mean": _array(self.mean), "scale": _array(self.scale),
             "labels": self.labels, "preprocessing": self.preprocessing,
         }
