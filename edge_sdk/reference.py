@@ -7,7 +7,7 @@ the whole one with units set to zero, not a slice. No torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -213,3 +213,89 @@ def log_mel(
     power = np.abs(np.fft.rfft(np.stack(frames), n_fft)) ** 2
     out: Array = np.log2(floor + power @ _f64(matrix))
     return out
+
+
+# ---- recurrent cells -------------------------------------------------------------------
+
+def sigmoid(x: ArrayLike) -> Array:
+    """Return 1 / (1 + e^-x)."""
+    x = _f64(x)
+    small = np.exp(-np.abs(x))  # e^-|x| can not overflow
+    return np.where(x >= 0, 1.0, small) / (1.0 + small)
+
+
+def tanh(x: ArrayLike) -> Array:
+    """Return tanh x."""
+    out: Array = np.tanh(_f64(x))
+    return out
+
+
+def quant_sigmoid(x: ArrayLike) -> Array:
+    """Return (x + 1) / 2, clipped to 0..1."""
+    out: Array = np.clip((_f64(x) + 1.0) / 2.0, 0.0, 1.0)
+    return out
+
+
+def quant_sigmoid4(x: ArrayLike) -> Array:
+    """Return (x + 2) / 4, clipped to 0..1."""
+    out: Array = np.clip((_f64(x) + 2.0) / 4.0, 0.0, 1.0)
+    return out
+
+
+def quant_tanh(x: ArrayLike) -> Array:
+    """Return x, clipped to -1..1."""
+    out: Array = np.clip(_f64(x), -1.0, 1.0)
+    return out
+
+
+NONLINEARITIES: dict[str, Callable[[ArrayLike], Array]] = {
+    "sigmoid": sigmoid, "tanh": tanh, "relu": relu, "quant_sigmoid": quant_sigmoid,
+    "quant_sigmoid4": quant_sigmoid4, "quant_tanh": quant_tanh,
+}
+
+
+def fastgrnn(
+    frames: ArrayLike, *, w: Sequence[ArrayLike], u: Sequence[ArrayLike], bias_gate: ArrayLike,
+    bias_update: ArrayLike, zeta: float, nu: float, gate: str = "sigmoid", update: str = "tanh",
+    head: ArrayLike | None = None, head_bias: ArrayLike | None = None,
+    mean: ArrayLike | None = None, scale: ArrayLike | None = None,
+    state: ArrayLike | None = None,
+) -> tuple[Array, Array]:
+    """Return the states and the logits after each frame of one sequence, by FastGRNN.
+
+    Kusupati et al. 2018, arXiv:1901.02358, equations 3-4.
+
+    Args:
+        frames: (T, D) features.
+        w: The factors of W: one (D, H), or (D, r) and (r, H).
+        u: The factors of U: one (H, H), or (H, r) and (r, H).
+        bias_gate, bias_update: H numbers each.
+        zeta, nu: After the sigmoid: 0 to 1.
+        gate, update: Names in NONLINEARITIES.
+        head, head_bias: (H, C) and (C,); without a head there are no classes.
+        mean, scale: (D,); by default 0 and 1.
+        state: (H,) before the first frame; zeros by default.
+
+    Returns:
+        States (T, H) and logits (T, C), float64; C is 0 without a head.
+    """
+    whole_w, whole_u, b_g, b_h = _product(w), _product(u), _f64(bias_gate), _f64(bias_update)
+    x = _f64(frames)
+    x = (x - (0.0 if mean is None else _f64(mean))) * (1.0 if scale is None else _f64(scale))
+    h = np.zeros(b_g.size) if state is None else _f64(state)
+    states = np.empty((len(x), b_g.size))
+    for t in range(len(x)):
+        p = x[t] @ whole_w + h @ whole_u
+        z = NONLINEARITIES[gate](p + b_g.ravel())
+        c = NONLINEARITIES[update](p + b_h.ravel())
+        h = z * h + (zeta * (1.0 - z) + nu) * c
+        states[t] = h
+    matrix = np.empty((b_g.size, 0)) if head is None else _f64(head)
+    return states, states @ matrix + (0.0 if head_bias is None else _f64(head_bias))
+
+
+def _product(factors: Sequence[ArrayLike]) -> Array:
+    product = _f64(factors[0])
+    for factor in factors[1:]:
+        product = product @ _f64(factor)
+    return product

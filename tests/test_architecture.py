@@ -46,9 +46,9 @@ ARROWS = {
     # From samples to words.
     "audio": {"errors", "console"},
     "fastgrnn": {"errors", "artifact", "audio", "cascade", "corefile"},
-    "listen": {"errors", "console", "audio", "fastgrnn"},
+    "listen": {"errors", "console", "audio", "fastgrnn", "zoo"},
     # Other projects' files.
-    "importers": {"errors", "checkpoint", "codes", "fastgrnn"},
+    "importers": {"errors", "checkpoint", "codes", "fastgrnn", "nn"},
     # Papers: torch and nothing of ours but errors.
     "nn": {"errors"},
     # Weights, data and reference models: no exporter, no engine.
