@@ -10,7 +10,10 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,7 @@ from edge_sdk.zoo.fastgrnn_features import (
     Spoken,
     padded,
     split,
+    spoken_digits,
 )
 
 NAME = "fastgrnn-digits-speech"
@@ -47,6 +51,9 @@ ZETA, NU = 0.0, -2.0
 """Initial gates: with EdgeML's 1 and -4 the same training ended 2 to 5 points lower."""
 LATE, LATE_LOSS = 0.6, 0.5
 """Frames behind this part of a word count too, by this much: they may be the last one heard."""
+MIXED = 0.5
+"""Share of recordings replaced by one between it and another of the same word: speakers that
+nobody is. In a trial over six speakers left out, accuracy rose from 77.8 to 82.0 %."""
 FINE_EPOCHS, FINE_LR = 10, 1e-3
 """Fine-tuning with int8 weights."""
 
@@ -70,7 +77,7 @@ class Form:
     learnt: bool = False
     kept: float | None = None
     int8: bool = False
-    epochs: int = 50
+    epochs: int = 60
 
 
 FORMS: dict[str, Form] = {
@@ -102,9 +109,10 @@ class Run:
 
 SEEDS = range(5)
 RUNS = (
-    *(Run(form, OFFICIAL, seed) for form in FORMS for seed in SEEDS),
-    *(Run("full", speaker, seed) for speaker in SPEAKERS for seed in SEEDS),
-    *(Run(form, speaker, 0) for form in FORMS if form != "full" for speaker in SPEAKERS),
+    *(Run(form, OFFICIAL, seed) for seed in SEEDS for form in FORMS),
+    *(Run("full", speaker, seed) for seed in SEEDS for speaker in SPEAKERS),
+    *(Run(form, speaker, 0) for form in ("preset", "learnt", "sparse", "6kb")
+      for speaker in SPEAKERS),
 )
 """All trainings of the card."""
 
@@ -124,18 +132,25 @@ def named(names: Iterable[str]) -> list[Run]:
 
 
 def train_runs(
-    runs: Iterable[Run], every: list[Spoken], folder: Path, *,
-    say: Callable[[str], None] = lambda text: None,
+    runs: Iterable[Run], data: str | os.PathLike[str] | None, folder: Path, *,
+    processes: int = 1, say: Callable[[str], None] = lambda text: None,
 ) -> None:
-    """Train the runs whose file is not in `folder`."""
+    """Train the runs whose file is not in `folder`, several at a time, one thread each."""
     folder.mkdir(parents=True, exist_ok=True)
-    for run in runs:
-        path = folder / f"{run.name}.safetensors"
-        if path.exists():
-            continue
-        model = train(FORMS[run.form], *split(every, run.held_out)[:1], seed=run.seed)
-        save(model, path, run=run.name)
-        say(f"{run.name:<28}{accuracy(model, split(every, run.held_out)[1]):7.2%}")
+    missing = [run for run in runs if not (folder / f"{run.name}.safetensors").exists()]
+    # Not forked: torch's threads do not survive that.
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        for name, share in pool.map(_train_one, missing, repeat(data), repeat(folder)):
+            say(f"{name:<28}{share:7.2%}")
+
+
+def _train_one(run: Run, data: str | os.PathLike[str] | None, folder: Path) -> tuple[str, float]:
+    torch.set_num_threads(1)
+    every = spoken_digits(data, FRONT_END)
+    heard, held_out = split(every, run.held_out)
+    model = train(FORMS[run.form], heard, seed=run.seed)
+    save(model, folder / f"{run.name}.safetensors", run=run.name)
+    return run.name, accuracy(model, held_out)
 
 
 def save(model: FastGRNNClassifier, path: Path, **more: str) -> None:
@@ -223,18 +238,33 @@ class Batches:
         self.features = [s.features[:LONGEST] for s in spoken]
         self.digits = torch.tensor([s.digit for s in spoken])
         self.lengths = torch.tensor([float(len(f)) for f in self.features])
+        self.of_digit = {digit: [i for i, s in enumerate(spoken) if s.digit == digit]
+                         for digit in {s.digit for s in spoken}}
         self.generator = generator
         self.augment = Augmenter(Augment(), FRONT_END, model.mean, generator)
 
     def __len__(self) -> int:
         return math.ceil(len(self.features) / BATCH_SIZE)
 
+    def _mixed(self, item: int) -> Tensor:
+        """Return a recording, or every other time one between it and another of its word."""
+        features = self.features[item]
+        decide, share, which = torch.rand(3, generator=self.generator).tolist()
+        if decide >= MIXED:
+            return features
+        others = self.of_digit[int(self.digits[item])]
+        other = self.features[others[int(which * len(others))]]
+        other = F.interpolate(other.T[None], size=len(features), mode="linear",
+                              align_corners=True)[0].T
+        other = other - other.mean() + features.mean()
+        return share * features + (1.0 - share) * other
+
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         noise = torch.randn(len(self.features), generator=self.generator)
         order = torch.argsort(self.lengths * torch.exp(0.3 * noise))
         groups = order.split(BATCH_SIZE)
         for i in torch.randperm(len(groups), generator=self.generator).tolist():
-            items, lengths = padded([self.features[j] for j in groups[i].tolist()],
+            items, lengths = padded([self._mixed(j) for j in groups[i].tolist()],
                                     float(FRONT_END.floor_log2))
             yield *self.augment(items, lengths), self.digits[groups[i]]
 
@@ -329,8 +359,3 @@ def accuracy(model: FastGRNNClassifier, spoken: list[Spoken]) -> float:
     x, lengths = padded([s.features for s in spoken], float(FRONT_END.floor_log2))
     digits = torch.tensor([s.digit for s in spoken])
     return float((model(x, lengths).argmax(1) == digits).double().mean())
-
-
-def with_epochs(form: Form, epochs: int) -> Form:
-    """Return a shorter or longer training of a form."""
-    return replace(form, epochs=epochs)
