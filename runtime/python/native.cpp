@@ -54,4 +54,5 @@ NB_MODULE(_native, m) {
     bind_mrl(m);
     bind_governor(m);
     bind_vectors(m);
+    bind_fastgrnn(m);
 }

@@ -1,0 +1,185 @@
+"""`FastGRNN`: a trained cell as a file (`.grnn`) that the core runs in place.
+
+The format, and every operation in its order, is in runtime/FORMAT.md: the same file and
+frames give the same bits on every processor, step by step or all at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk import _native, corefile
+from edge_sdk.artifact import publish
+from edge_sdk.errors import FormatError, ShapeError
+from edge_sdk.fastgrnn import layout
+from edge_sdk.fastgrnn.weights import Floats, Weights
+
+
+class FastGRNN(_native.FastGRNNCell):
+    """A FastGRNN, immutable; `build` or `load` one. Any number of threads may run it at once.
+
+    `n_inputs`, `n_hidden` and `n_classes` say what it is; without a head n_classes is 0 and
+    logits are empty.
+    """
+
+    def __init__(self, data: NDArray[np.uint8], *, verify: bool = True) -> None:
+        """Open a file's bytes, (size,) uint8, 8-byte aligned; they must stay unchanged.
+
+        Raises:
+            FormatError: Not a .grnn file, or damaged.
+            VersionError: Written by a newer version.
+        """
+        data = corefile.as_bytes(data)
+        super().__init__(data, verify)
+        self._data = data
+        self._one = _native.FastGRNNStream(self)
+
+    @classmethod
+    def build(cls, weights: Weights, *, sparse: bool = False,
+              early: Mapping[str, Any] | None = None) -> FastGRNN:
+        """Build from arrays.
+
+        Args:
+            weights: As `edge_sdk.fastgrnn.from_module` or an importer makes them.
+            sparse: Store each matrix without its zeros where that takes fewer bytes; the
+                answers are the same to the bit. Dense ones run faster below 90 % zeros.
+            early: `EarlyDecision.to_dict()`, kept in the file.
+
+        Raises:
+            ShapeError: More than 65536 inputs, hidden units or classes.
+        """
+        return cls(layout.pack(weights, sparse=sparse, early=early))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, verify: bool = True) -> FastGRNN:
+        """Open a file, memory-mapped.
+
+        Raises:
+            FormatError: No such file, or damaged.
+        """
+        try:
+            return cls(corefile.read(path, ".grnn"), verify=verify)
+        except FormatError as error:
+            error.where = error.where or str(path)
+            raise
+
+    open = load
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the file; what stood there before is replaced only by a whole one.
+
+        Raises:
+            OutputError: No such folder, or no room.
+        """
+        with publish(Path(path)) as (temporary,):
+            temporary.write_bytes(self._data.data)
+
+    @property
+    def ranks(self) -> tuple[int | None, int | None]:
+        """The ranks of W and U, None where the matrix is whole."""
+        return self.rank_w or None, self.rank_u or None
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the file."""
+        return int(self._data.size)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes, or none."""
+        return tuple(str(label) for label in self._json("labl", list))
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """What makes features from raw data."""
+        return dict(self._json("prep", dict))
+
+    @property
+    def early(self) -> dict[str, Any] | None:
+        """What `EarlyDecision.from_dict` takes, or None."""
+        return dict(self._json("erly", dict)) or None
+
+    def step(self, x: Floats, h: Floats | None = None, *,
+             out: tuple[Floats, Floats] | None = None) -> tuple[Floats, Floats]:
+        """Return (h' (H,), logits (C,)) of one frame x (D,) and a state h (H,), all float32.
+
+        Args:
+            x: Features, before normalization.
+            h: The state before it; None: zeros.
+            out: Arrays for h' and logits, which are then returned; h' may be h.
+
+        Raises:
+            ShapeError: Another shape or dtype.
+            CodeError: NaN or infinity in x or h, or a sum beyond float32.
+        """
+        if out is None:
+            out = np.empty(self.n_hidden, np.float32), np.empty(self.n_classes, np.float32)
+        try:
+            self._one.step_into(x, h, *out)
+        except TypeError:
+            raise self._wrong(x, h, *out) from None
+        return out
+
+    def run(self, x: Floats) -> Floats:
+        """Return the logits (C,) after the last frame of x (T, D) float32.
+
+        Raises:
+            ShapeError: Another shape or dtype, or T is 0.
+            CodeError: NaN or infinity in x, a sum beyond float32, or no head.
+        """
+        try:
+            found: Floats = self.logits_of(x)
+        except TypeError:
+            raise self._wrong(x) from None
+        return found
+
+    def states(self, x: Floats) -> Floats:
+        """Return the state after each frame, (T, H) float32; as `run`."""
+        try:
+            found: Floats = self.states_of(x)
+        except TypeError:
+            raise self._wrong(x) from None
+        return found
+
+    def stream(self) -> Stream:
+        """Return a state of its own, to be fed as frames come."""
+        return Stream(self)
+
+    def _json(self, tag: str, kind: type[Any]) -> Any:
+        entry = next((e for e in corefile.table(self._data) if e.tag == tag), None)
+        if entry is None:
+            return kind()
+        raw = self._data[entry.offset : entry.offset + entry.size].tobytes()
+        try:
+            value = json.loads(raw)
+        except ValueError as error:
+            raise FormatError("JSON", str(error), where=tag, hint="write the file again") from error
+        if not isinstance(value, kind):
+            raise FormatError(kind.__name__, type(value).__name__, where=tag,
+                              hint="write the file again")
+        return value
+
+    def _wrong(self, *arrays: Any) -> ShapeError:
+        """Return what to raise where the core could not take an argument for its type."""
+        got = ", ".join(f"{a.dtype} {list(a.shape)}" if isinstance(a, np.ndarray) else
+                        type(a).__name__ for a in arrays)
+        return ShapeError(f"float32, C-contiguous: frames ({self.n_inputs},) or (T, "
+                          f"{self.n_inputs}), states ({self.n_hidden},)", got, where="`x`",
+                          hint="np.ascontiguousarray(x, np.float32)")
+
+
+class Stream(_native.FastGRNNStream):
+    """What a cell has heard so far; for one thread.
+
+    `push(x, out=None)` takes a frame (D,) or frames (T, D) float32 and returns the logits
+    (C,); with `out` it writes them there and returns None. All bits are those of
+    `FastGRNN.run` on everything since the start. `h` is the state (H,), to be read and
+    set; `reset()` starts again. An error leaves the state as it was.
+    """
