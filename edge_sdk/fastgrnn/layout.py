@@ -69,7 +69,7 @@ def _factor(factor: Floats | None, sparse: bool) -> tuple[int, Bytes]:
     if factor is None:
         return DENSE, np.empty(0, np.uint8)
     n_in, n_out = factor.shape
-    dense = np.pad(factor, ((0, -n_in % 4), (0, -n_out % 16)))
+    dense = np.pad(factor, ((0, -n_in % 2), (0, -n_out % 8)))
     if sparse:
         rows, columns = np.nonzero(factor)
         starts = np.searchsorted(rows, np.arange(n_in + 1)).astype(np.uint32)

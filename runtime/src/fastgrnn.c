@@ -17,7 +17,7 @@
 #endif
 
 /* x W of so many frames at a time: the weights of W stay near while U rests. */
-#define FRAMES 16u
+#define FRAMES 32u
 #define LARGEST 3.402823466e38f
 
 /* ---- the file ------------------------------------------------------------------------ */
@@ -31,7 +31,8 @@ typedef struct cell_header {
 } cell_header;
 
 static size_t lanes(size_t n) { return edge_fastgrnn_lanes(n); }
-static size_t fours(size_t n) { return edge_align(n, 4); }
+static size_t width(size_t n) { return edge_fastgrnn_width(n); }
+static size_t even(size_t n) { return edge_align(n, 2); }
 
 static EDGE_SMALL int all_finite(const float *values, uint64_t n)
 {
@@ -109,7 +110,7 @@ static EDGE_SMALL int take_factor(edge_factor *f, uint32_t nonzeros, const edge_
                                   const uint8_t *bytes, uint64_t *at, int verify)
 {
     const int dense = nonzeros == EDGE_NONE;
-    const uint64_t n = dense ? (uint64_t)fours(f->n_in) * lanes(f->n_out) : nonzeros;
+    const uint64_t n = dense ? (uint64_t)even(f->n_in) * width(f->n_out) : nonzeros;
     if (!f->n_out) return dense;
     f->values = (const float *)(const void *)take(section, bytes, at, n * 4);
     if (!f->values || (verify && !all_finite(f->values, n))) return 0;
@@ -133,24 +134,24 @@ static EDGE_SMALL int take_weights(edge_fastgrnn *cell, const cell_header *heade
 static EDGE_SMALL int take_biases(edge_fastgrnn *cell, const edge_section *section,
                                   const uint8_t *bytes, int verify)
 {
-    const size_t width = lanes(cell->n_hidden);
-    const uint64_t n = 2 * (uint64_t)width + lanes(cell->n_classes);
+    const size_t h = lanes(cell->n_hidden);
+    const uint64_t n = 2 * (uint64_t)h + lanes(cell->n_classes);
     if (section->size != n * 4) return 0;
     cell->bias_gate = (const float *)(const void *)(bytes + section->offset);
-    cell->bias_update = cell->bias_gate + width;
-    cell->bias_head = cell->bias_gate + 2 * width;
+    cell->bias_update = cell->bias_gate + h;
+    cell->bias_head = cell->bias_gate + 2 * h;
     return !verify || all_finite(cell->bias_gate, n);
 }
 
 static EDGE_SMALL int take_norm(edge_fastgrnn *cell, const edge_section *section,
                                 const uint8_t *bytes, int verify)
 {
-    const size_t width = lanes(cell->n_inputs);
+    const size_t n = lanes(cell->n_inputs);
     if (!section) return 1;
-    if (section->size != 8 * (uint64_t)width) return 0;
+    if (section->size != 8 * (uint64_t)n) return 0;
     cell->mean = (const float *)(const void *)(bytes + section->offset);
-    cell->scale = cell->mean + width;
-    return !verify || all_finite(cell->mean, 2 * (uint64_t)width);
+    cell->scale = cell->mean + n;
+    return !verify || all_finite(cell->mean, 2 * (uint64_t)n);
 }
 
 EDGE_SMALL
@@ -218,7 +219,7 @@ static layout layout_of(const edge_fastgrnn *cell)
     at.low = 3 * h;
     at.x = at.low + rank;
     at.sums = at.x + lanes(cell->n_inputs);
-    at.wx = at.sums + (sparse ? 4 * larger(larger(h, c), rank) : 0);
+    at.wx = at.sums + (sparse ? 2 * larger(larger(h, c), rank) : 0);
     at.size = at.wx + larger(FRAMES * h, c);
     return at;
 }
@@ -253,7 +254,7 @@ edge_status edge_fastgrnn_get(const edge_fastgrnn *cell, const void *state, size
 }
 
 /* Whether all are finite, without a branch for each. */
-static int finite(const float *x, size_t n)
+static int all_real(const float *x, size_t n)
 {
     uint32_t bad = 0;
     for (size_t i = 0; i < n; i++) bad |= !(x[i] - x[i] == 0);
@@ -266,7 +267,7 @@ edge_status edge_fastgrnn_set(const edge_fastgrnn *cell, void *state, size_t sta
     const edge_status status = check_state(cell, state, state_size);
     if (status != EDGE_OK) return status;
     if (!h) return EDGE_ERR_ARGUMENT;
-    if (!finite(h, cell->n_hidden)) return EDGE_ERR_NOT_FINITE;
+    if (!all_real(h, cell->n_hidden)) return EDGE_ERR_NOT_FINITE;
     memcpy(state, h, cell->n_hidden * sizeof *h);
     return EDGE_OK;
 }
@@ -286,15 +287,15 @@ static const edge_fastgrnn_kernels *kernels(void)
 /* As a dense product of the same matrix, to the bit: what a zero adds changes no sum. */
 static void sparse_product(const edge_factor *f, const float *x, float *sums, float *y)
 {
-    const size_t width = lanes(f->n_out);
-    memset(sums, 0, 4 * width * sizeof *sums);
+    const size_t n = width(f->n_out);
+    memset(sums, 0, 2 * n * sizeof *sums);
     for (uint32_t d = 0; d < f->n_in; d++) {
-        float *row = sums + (d % 4) * width;
+        float *row = sums + (d % 2) * n;
         for (uint32_t j = f->starts[d]; j < f->starts[d + 1]; j++)
             row[edge_fastgrnn_index(f, j)] += x[d] * f->values[j];
     }
-    for (size_t i = 0; i < width; i++)
-        y[i] = (sums[i] + sums[i + width]) + (sums[i + 2 * width] + sums[i + 3 * width]);
+    for (size_t i = 0; i < n; i++)
+        y[i] = sums[i] + sums[i + n];
 }
 
 /* A state that is being worked on. */
@@ -310,7 +311,7 @@ static void product(const work *on, const edge_factor *f, const float *x, float 
     if (f->starts)
         sparse_product(f, x, on->state + on->at.sums, y);
     else
-        on->kernels->product(f->values, x, fours(f->n_in), lanes(f->n_out), y);
+        on->kernels->product(f->values, x, even(f->n_in), width(f->n_out), y);
 }
 
 /* y = x M of one matrix, or of two. */
@@ -339,16 +340,16 @@ static void normalize(const edge_fastgrnn *cell, const float *x, float *to)
 static void advance(const work *on, const float *x, size_t n_frames, float *h)
 {
     const edge_fastgrnn *cell = on->cell;
-    const size_t width = lanes(cell->n_hidden);
+    const size_t stride = lanes(cell->n_hidden);
     float *now = on->state + on->at.next, *uh = on->state + on->at.uh;
     float *wx = on->state + on->at.wx;
     for (size_t t = 0; t < n_frames; t++) {
         normalize(cell, x + t * cell->n_inputs, on->state + on->at.x);
-        products(on, cell->w, on->state + on->at.x, wx + t * width);
+        products(on, cell->w, on->state + on->at.x, wx + t * stride);
     }
     for (size_t t = 0; t < n_frames; t++) {
         products(on, cell->u, now, uh);
-        on->kernels->update(cell, wx + t * width, uh, now);
+        on->kernels->update(cell, wx + t * stride, uh, now);
         if (h) memcpy(h + t * cell->n_hidden, now, cell->n_hidden * sizeof *h);
     }
 }
@@ -377,11 +378,11 @@ edge_status edge_fastgrnn_run(const edge_fastgrnn *cell, void *state, size_t sta
     for (size_t t = 0; t < n_frames; t += FRAMES) {
         const size_t n = n_frames - t < FRAMES ? n_frames - t : FRAMES;
         const float *frames = x + t * cell->n_inputs;
-        if (!finite(frames, n * cell->n_inputs)) return EDGE_ERR_NOT_FINITE;
+        if (!all_real(frames, n * cell->n_inputs)) return EDGE_ERR_NOT_FINITE;
         advance(&on, frames, n, states ? states + t * cell->n_hidden : NULL);
     }
     /* What is NaN or infinite once stays so. */
-    if (!finite(next, cell->n_hidden)) return EDGE_ERR_NOT_FINITE;
+    if (!all_real(next, cell->n_hidden)) return EDGE_ERR_NOT_FINITE;
     memcpy(on.state, next, cell->n_hidden * sizeof *next);
     return EDGE_OK;
 }
@@ -404,7 +405,7 @@ edge_status edge_fastgrnn_logits(const edge_fastgrnn *cell, void *state, size_t 
     found = on.state + on.at.wx;
     product(&on, &cell->head, on.state, found);
     for (uint32_t i = 0; i < cell->n_classes; i++) found[i] += cell->bias_head[i];
-    if (!finite(found, cell->n_classes)) return EDGE_ERR_NOT_FINITE;
+    if (!all_real(found, cell->n_classes)) return EDGE_ERR_NOT_FINITE;
     memcpy(logits, found, cell->n_classes * sizeof *logits);
     return EDGE_OK;
 }

@@ -9,7 +9,9 @@
 extern "C" {
 #endif
 
-/* Outputs of a matrix, and all vectors as long, are filled with zeros to whole vectors. */
+/* The rows of a matrix are filled up to so many outputs with zeros, ... */
+static inline size_t edge_fastgrnn_width(size_t n) { return edge_align(n, 8); }
+/* ... and vectors of them to so many numbers. */
 static inline size_t edge_fastgrnn_lanes(size_t n) { return edge_align(n, 16); }
 
 /* The output that the j-th value of a sparse factor belongs to. */
@@ -18,7 +20,7 @@ static inline uint32_t edge_fastgrnn_index(const edge_factor *f, uint32_t j) {
                           : f->indices[j];
 }
 
-/* y[j] = the sum over d of x[d] w[d * n_out + j]; n_in a multiple of 4, n_out of 16. */
+/* y[j] = the sum over d of x[d] w[d * n_out + j]; n_in a multiple of 2, n_out of 8. */
 typedef void edge_fastgrnn_product_fn(const float *w, const float *x, size_t n_in, size_t n_out,
                                       float *y);
 /* h = the next state, of wx + uh and the state h. */

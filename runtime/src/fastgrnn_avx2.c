@@ -5,7 +5,13 @@
 
 #include "kernels_f32_avx2.h"
 
-#define EDGE_F_MOST 3
-#include "fastgrnn_kernels.h"
+#define EDGE_F_MOST 6
+#include "fastgrnn_product.h"
+#include "fastgrnn_update.h"
+
+const edge_fastgrnn_kernels edge_fastgrnn__avx2 = {
+    edge_fastgrnn_product__avx2,
+    edge_fastgrnn_update__avx2,
+};
 
 #endif

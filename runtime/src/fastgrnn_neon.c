@@ -5,7 +5,13 @@
 
 #include "kernels_f32_neon.h"
 
-#define EDGE_F_MOST 4
-#include "fastgrnn_kernels.h"
+#define EDGE_F_MOST 3
+#include "fastgrnn_product.h"
+#include "fastgrnn_update.h"
+
+const edge_fastgrnn_kernels edge_fastgrnn__neon = {
+    edge_fastgrnn_product__neon,
+    edge_fastgrnn_update__neon,
+};
 
 #endif

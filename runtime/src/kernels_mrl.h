@@ -54,6 +54,7 @@
         }                                                                                 \
     } while (0)
 
+#define EDGE_F_ALWAYS
 #include "fastgrnn_math.h"
 #include "kernels_exp2.h"
 
@@ -126,7 +127,9 @@ static EDGE_F_TARGET size_t EDGE_F_NAME(edge_mrl_find)(const float *logits, size
 /* exp of lanes in [EDGE_MRL_LEAST, 0]; e^x = 2^t. */
 static inline EDGE_F_TARGET EDGE_F EDGE_F_NAME(edge_mrl_exp)(EDGE_F x)
 {
-    return EDGE_F_NAME(edge_exp2)(EDGE_F_OP(mul)(x, EDGE_F_OP(set1)(EDGE_LOG2_E)));
+    EDGE_F t = EDGE_F_OP(mul)(x, EDGE_F_OP(set1)(EDGE_LOG2_E));
+    EDGE_F_NAME(edge_exp2)(&t, 1);
+    return t;
 }
 
 static EDGE_F_TARGET void EDGE_F_NAME(edge_mrl_sums)(const float *logits, size_t n, float max,
