@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from edge_sdk import _native, corefile
 from edge_sdk.artifact import publish
-from edge_sdk.errors import FormatError, ShapeError
+from edge_sdk.errors import FormatError
 from edge_sdk.fastgrnn import layout
-from edge_sdk.fastgrnn.weights import Floats, Weights
+from edge_sdk.fastgrnn.weights import Weights
 
 
 class FastGRNN(_native.FastGRNNCell):
@@ -39,7 +39,6 @@ class FastGRNN(_native.FastGRNNCell):
         data = corefile.as_bytes(data)
         super().__init__(data, verify)
         self._data = data
-        self._one = _native.FastGRNNStream(self)
 
     @classmethod
     def build(cls, weights: Weights, *, sparse: bool = False,
@@ -106,48 +105,6 @@ class FastGRNN(_native.FastGRNNCell):
         """What `EarlyDecision.from_dict` takes, or None."""
         return dict(self._json("erly", dict)) or None
 
-    def step(self, x: Floats, h: Floats | None = None, *,
-             out: tuple[Floats, Floats] | None = None) -> tuple[Floats, Floats]:
-        """Return (h' (H,), logits (C,)) of one frame x (D,) and a state h (H,), all float32.
-
-        Args:
-            x: Features, before normalization.
-            h: The state before it; None: zeros.
-            out: Arrays for h' and logits, which are then returned; h' may be h.
-
-        Raises:
-            ShapeError: Another shape or dtype.
-            CodeError: NaN or infinity in x or h, or a sum beyond float32.
-        """
-        if out is None:
-            out = np.empty(self.n_hidden, np.float32), np.empty(self.n_classes, np.float32)
-        try:
-            self._one.step_into(x, h, *out)
-        except TypeError:
-            raise self._wrong(x, h, *out) from None
-        return out
-
-    def run(self, x: Floats) -> Floats:
-        """Return the logits (C,) after the last frame of x (T, D) float32.
-
-        Raises:
-            ShapeError: Another shape or dtype, or T is 0.
-            CodeError: NaN or infinity in x, a sum beyond float32, or no head.
-        """
-        try:
-            found: Floats = self.logits_of(x)
-        except TypeError:
-            raise self._wrong(x) from None
-        return found
-
-    def states(self, x: Floats) -> Floats:
-        """Return the state after each frame, (T, H) float32; as `run`."""
-        try:
-            found: Floats = self.states_of(x)
-        except TypeError:
-            raise self._wrong(x) from None
-        return found
-
     def stream(self) -> Stream:
         """Return a state of its own, to be fed as frames come."""
         return Stream(self)
@@ -165,14 +122,6 @@ class FastGRNN(_native.FastGRNNCell):
             raise FormatError(kind.__name__, type(value).__name__, where=tag,
                               hint="write the file again")
         return value
-
-    def _wrong(self, *arrays: Any) -> ShapeError:
-        """Return what to raise where the core could not take an argument for its type."""
-        got = ", ".join(f"{a.dtype} {list(a.shape)}" if isinstance(a, np.ndarray) else
-                        type(a).__name__ for a in arrays)
-        return ShapeError(f"float32, C-contiguous: frames ({self.n_inputs},) or (T, "
-                          f"{self.n_inputs}), states ({self.n_hidden},)", got, where="`x`",
-                          hint="np.ascontiguousarray(x, np.float32)")
 
 
 class Stream(_native.FastGRNNStream):

@@ -2,12 +2,9 @@
 #include <optional>
 #include <string>
 
-#include "bind.h"
+#include "floats.h"
 
 namespace {
-
-using Frames = nb::ndarray<const float, nb::numpy, nb::c_contig, nb::device::cpu>;
-using Into = nb::ndarray<float, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 // A state of its own, 64-byte aligned.
 class State {
@@ -46,36 +43,97 @@ class Cell {
 
     const edge_fastgrnn &cell() const { return cell_; }
 
-    // The frames in x, (n_inputs,) or (n, n_inputs).
-    size_t frames(const Frames &x) const {
-        const size_t axes = x.ndim();
-        if (axes < 1 || axes > 2 || x.shape(axes - 1) != cell_.n_inputs) check(EDGE_ERR_ARGUMENT);
-        return axes == 1 ? 1 : x.shape(0);
+    // Frames, (n_inputs,) or (n, n_inputs); and how many.
+    Floats frames(nb::handle x, size_t &n) const {
+        Floats view;
+        if (!Floats::read(x, view) || view.shape[view.axes - 1] != cell_.n_inputs ||
+            view.size() == 0)
+            wrong("float32, C-contiguous, frames (" + std::to_string(cell_.n_inputs) +
+                      ",) or (T, " + std::to_string(cell_.n_inputs) + "), T >= 1",
+                  x, "`x`");
+        n = view.axes == 1 ? 1 : view.shape[0];
+        return view;
     }
 
-    Out<float, 1> run(const Frames &x) const {
-        const size_t n = frames(x);
-        Buffer<float> out(cell_.n_classes);
+    // An array (size,).
+    static const float *vector(nb::handle array, size_t size, const char *name) {
+        Floats view;
+        if (!Floats::read(array, view) || view.axes != 1 || view.shape[0] != size)
+            wrong("float32, contiguous, (" + std::to_string(size) + ",)", array, name);
+        return view.data;
+    }
+    static float *room(nb::handle array, size_t size, const char *name) {
+        Floats view;
+        if (!Floats::read(array, view, true) || view.axes != 1 || view.shape[0] != size)
+            wrong("writable float32, contiguous, (" + std::to_string(size) + ",)", array, name);
+        return const_cast<float *>(view.data);
+    }
+
+    nb::object run(nb::handle x) const {
+        size_t n;
+        const Floats view = frames(x, n);
         State state(cell_);
+        float *logits;
         if (!cell_.n_classes) check(EDGE_ERR_ABSENT);
+        nb::object out = Floats::make(cell_.n_classes, logits);
         check(free_of_gil([&] {
-            const edge_status status = state.run(x.data(), n, nullptr);
-            return status == EDGE_OK ? state.logits(out.get()) : status;
+            const edge_status status = state.run(view.data, n, nullptr);
+            return status == EDGE_OK ? state.logits(logits) : status;
         }));
-        return out.vector(cell_.n_classes);
+        return out;
     }
 
-    Out<float, 2> states(const Frames &x) const {
-        const size_t n = frames(x);
+    Out<float, 2> states(nb::handle x) const {
+        size_t n;
+        const Floats view = frames(x, n);
         Buffer<float> out(n * cell_.n_hidden);
         State state(cell_);
-        check(free_of_gil([&] { return state.run(x.data(), n, out.get()); }));
+        check(free_of_gil([&] { return state.run(view.data, n, out.get()); }));
         return out.array<2>({n, cell_.n_hidden});
+    }
+
+    // (h', logits) of a frame and h; in `out`, if it is given.
+    nb::object step(nb::handle x, nb::handle h, nb::object out) {
+        float *next, *logits;
+        const float *from = vector(x, cell_.n_inputs, "`x`");
+        const float *before = h.is_none() ? nullptr : vector(h, cell_.n_hidden, "`h`");
+        if (out.is_none()) {
+            nb::object first = Floats::make(cell_.n_hidden, next);
+            out = nb::make_tuple(first, Floats::make(cell_.n_classes, logits));
+        } else {
+            if (!nb::isinstance<nb::tuple>(out) || nb::len(out) != 2)
+                wrong("(h', logits)", out, "`out`");
+            next = room(PyTuple_GET_ITEM(out.ptr(), 0), cell_.n_hidden, "`out`");
+            logits = room(PyTuple_GET_ITEM(out.ptr(), 1), cell_.n_classes, "`out`");
+        }
+        if (!one_) one_.reset(new State(cell_));
+        if (before)
+            check(one_->set(before));
+        else
+            one_->init();
+        check(one_->run(from, 1, nullptr));
+        check(one_->logits(logits));
+        check(one_->get(next));
+        return out;
+    }
+
+    [[noreturn]] static void wrong(const std::string &expected, nb::handle got, const char *where) {
+        std::string words = nb::cast<std::string>(got.type().attr("__name__"));
+        if (nb::hasattr(got, "dtype") && nb::hasattr(got, "shape"))
+            words = nb::cast<std::string>(nb::str(got.attr("dtype"))) + " " +
+                    nb::cast<std::string>(nb::str(got.attr("shape")));
+        nb::object error = nb::module_::import_("edge_sdk.errors")
+                               .attr("ShapeError")(expected, words, nb::arg("where") = where,
+                                                   nb::arg("hint") =
+                                                       "np.ascontiguousarray(x, np.float32)");
+        PyErr_SetObject(reinterpret_cast<PyObject *>(Py_TYPE(error.ptr())), error.ptr());
+        throw nb::python_error();
     }
 
   private:
     In<uint8_t, 1> bytes_; // keeps the Python buffer alive
     edge_fastgrnn cell_;
+    std::unique_ptr<State> one_; // of `step`, which holds the GIL
 };
 
 class Stream {
@@ -84,52 +142,34 @@ class Stream {
 
     void reset() { state_.init(); }
 
-    // A few frames take less time than giving the lock away and getting it back.
-    void push_into(const Frames &x, float *logits) {
-        const size_t n = cell_->frames(x);
+    // The logits after frames; in `out`, if it is given.
+    nb::object push(nb::handle x, nb::object out) {
+        const size_t n_classes = cell_->cell().n_classes;
+        size_t n;
+        const Floats view = cell_->frames(x, n);
+        float *logits;
+        if (out.is_none())
+            out = Floats::make(n_classes, logits);
+        else
+            logits = Cell::room(out, n_classes, "`out`");
         const auto work = [&] {
-            const edge_status status = state_.run(x.data(), n, nullptr);
+            const edge_status status = state_.run(view.data, n, nullptr);
             return status == EDGE_OK ? state_.logits(logits) : status;
         };
+        // A few frames take less time than giving the lock away and getting it back.
         check(n > 16 ? free_of_gil(work) : work());
+        return out;
     }
 
-    Out<float, 1> push(const Frames &x) {
-        const size_t n = cell_->cell().n_classes;
-        Buffer<float> out(n);
-        push_into(x, out.get());
-        return out.vector(n);
+    nb::object h() const {
+        float *to;
+        nb::object out = Floats::make(cell_->cell().n_hidden, to);
+        check(state_.get(to));
+        return out;
     }
 
-    void push_to(const Frames &x, Into out) {
-        if (out.size() != cell_->cell().n_classes) check(EDGE_ERR_ARGUMENT);
-        push_into(x, out.data());
-    }
-
-    Out<float, 1> h() const {
-        Buffer<float> out(cell_->cell().n_hidden);
-        check(state_.get(out.get()));
-        return out.vector(cell_->cell().n_hidden);
-    }
-
-    void set_h(In<float, 1> h) {
-        if (h.size() != cell_->cell().n_hidden) check(EDGE_ERR_ARGUMENT);
-        check(state_.set(h.data()));
-    }
-
-    // A step from `h` to `next`; logits if the cell has a head.
-    void step(In<float, 1> x, std::optional<In<float, 1>> h, Into next, Into logits) {
-        const edge_fastgrnn &cell = cell_->cell();
-        if (x.size() != cell.n_inputs || (h && h->size() != cell.n_hidden) ||
-            next.size() != cell.n_hidden || logits.size() != cell.n_classes)
-            check(EDGE_ERR_ARGUMENT);
-        if (h)
-            check(state_.set(h->data()));
-        else
-            state_.init();
-        check(state_.run(x.data(), 1, nullptr));
-        check(state_.logits(logits.data()));
-        check(state_.get(next.data()));
+    void set_h(nb::handle h) {
+        check(state_.set(Cell::vector(h, cell_->cell().n_hidden, "`h`")));
     }
 
   private:
@@ -147,15 +187,14 @@ void bind_fastgrnn(nb::module_ &m) {
         .def_prop_ro("n_classes", [](const Cell &self) { return self.cell().n_classes; })
         .def_prop_ro("rank_w", [](const Cell &self) { return self.cell().rank_w; })
         .def_prop_ro("rank_u", [](const Cell &self) { return self.cell().rank_u; })
-        .def("logits_of", &Cell::run, nb::arg("x").noconvert())
-        .def("states_of", &Cell::states, nb::arg("x").noconvert());
+        .def("run", &Cell::run, nb::arg("x"))
+        .def("states", &Cell::states, nb::arg("x"))
+        .def("step", &Cell::step, nb::arg("x"), nb::arg("h") = nb::none(),
+             nb::arg("out") = nb::none());
 
     nb::class_<Stream>(m, "FastGRNNStream", "A state, and what has been heard so far.")
         .def(nb::init<const Cell &>(), nb::keep_alive<1, 2>(), nb::arg("cell"))
-        .def("push", &Stream::push, nb::arg("x").noconvert())
-        .def("push", &Stream::push_to, nb::arg("x").noconvert(), nb::arg("out").noconvert())
+        .def("push", &Stream::push, nb::arg("x"), nb::arg("out") = nb::none())
         .def("reset", &Stream::reset)
-        .def_prop_rw("h", &Stream::h, &Stream::set_h)
-        .def("step_into", &Stream::step, nb::arg("x").noconvert(), nb::arg("h").none(),
-             nb::arg("next").noconvert(), nb::arg("logits").noconvert());
+        .def_prop_rw("h", &Stream::h, &Stream::set_h);
 }
