@@ -726,12 +726,16 @@ typedef enum edge_nonlinearity {
     EDGE_QUANT_TANH = 5      /* x, clipped to -1..1 */
 } edge_nonlinearity;
 
+#define EDGE_TAG_FIXED EDGE_TAG('F', 'I', 'X', 'D') /* the bits of each integer */
+
 /* A matrix, or one factor of it: y = x M, x of n_in and y of n_out numbers. */
 typedef struct edge_factor {
-    uint32_t n_in, n_out;    /* n_out is 0 where there is no such factor */
-    const float *values;     /* dense: by rows, 4 and 16 numbers at a time; else those of a row */
-    const uint32_t *starts;  /* sparse: where each row begins; NULL if dense */
-    const uint8_t *indices;  /* sparse: the outputs, of 1 byte each, or of 2 if n_out > 256 */
+    uint32_t n_in, n_out;   /* n_out is 0 where there is no such factor */
+    const float *values;    /* (n_in, n_out), filled up to 2 and 8; sparse: without its zeros */
+    const uint32_t *starts; /* sparse: where each row begins; NULL if dense */
+    const uint8_t *indices; /* sparse: the outputs, of 1 byte each, or of 2 if n_out > 256 */
+    const int8_t *q;        /* integers: (n_out, n_in), and their shifts (n_out) */
+    const int8_t *shifts;
 } edge_factor;
 
 /* An opened cell. Read-only for callers; its pointers point into their bytes. */
@@ -745,6 +749,11 @@ typedef struct edge_fastgrnn {
     edge_factor head;
     const float *mean, *scale; /* NULL: the features are the inputs */
     const float *bias_gate, *bias_update, *bias_head;
+    /* Of a cell in integers, instead of the floats; edge_sdk/fastgrnn/integer.py has the rules. */
+    uint32_t integers; /* 1: it is one */
+    int32_t input_bits, state_bits, logit_bits, x_shift, zeta_q, nu_q;
+    const int16_t *mean_q, *multiplier_q, *gate_q, *update_q;
+    const int32_t *head_q;
 } edge_fastgrnn;
 
 /**
@@ -794,6 +803,19 @@ EDGE_API edge_status edge_fastgrnn_run(const edge_fastgrnn *cell, void *state, s
  */
 EDGE_API edge_status edge_fastgrnn_logits(const edge_fastgrnn *cell, void *state,
                                           size_t state_size, float *logits);
+
+/*
+ * Cells in integers take floats too: features are rounded half up to 2^-input_bits and
+ * saturated, h is exact, and logits are rounded to float. These give the integers themselves.
+ */
+
+/** As edge_fastgrnn_run, of integers; EDGE_ERR_ABSENT for a cell in floats. */
+EDGE_API edge_status edge_fastgrnn_run_i16(const edge_fastgrnn *cell, void *state,
+                                           size_t state_size, const int16_t *x, size_t n_frames,
+                                           int16_t *states);
+/** As edge_fastgrnn_logits, times 2^logit_bits; EDGE_ERR_ABSENT for a cell in floats. */
+EDGE_API edge_status edge_fastgrnn_logits_i32(const edge_fastgrnn *cell, void *state,
+                                              size_t state_size, int32_t *logits);
 
 /** Copy h, (n_hidden), out of a state. */
 EDGE_API edge_status edge_fastgrnn_get(const edge_fastgrnn *cell, const void *state,

@@ -9,7 +9,7 @@
  */
 #include "fastgrnn.h"
 
-#include "container.h"
+#include "fastgrnn_fixed.h"
 #include "kernels.h"
 
 #if defined(__clang__)
@@ -18,179 +18,10 @@
 
 /* x W of so many frames at a time: the weights of W stay near while U rests. */
 #define FRAMES 32u
-#define LARGEST 3.402823466e38f
-
-/* ---- the file ------------------------------------------------------------------------ */
-
-enum { N_FACTORS = 5, CELL_SIZE = 64 };
-
-/* What CELL says, but for zeta and nu. */
-typedef struct cell_header {
-    uint32_t rank_w, rank_u, n_classes, gate, update, arithmetic;
-    uint32_t nonzeros[N_FACTORS]; /* of w, u, and the head; EDGE_NONE: dense */
-} cell_header;
 
 static size_t lanes(size_t n) { return edge_fastgrnn_lanes(n); }
 static size_t width(size_t n) { return edge_fastgrnn_width(n); }
 static size_t even(size_t n) { return edge_align(n, 2); }
-
-static EDGE_SMALL int all_finite(const float *values, uint64_t n)
-{
-    for (uint64_t i = 0; i < n; i++)
-        if (!(values[i] <= LARGEST && values[i] >= -LARGEST)) return 0;
-    return 1;
-}
-
-/* The factors in the order of the file; 0 for ranks above what they factorize. */
-static EDGE_SMALL int shape_factors(edge_fastgrnn *cell, edge_factor *factors[N_FACTORS])
-{
-    const uint32_t h = cell->n_hidden;
-    const uint32_t n_in[2] = {cell->n_inputs, h}, ranks[2] = {cell->rank_w, cell->rank_u};
-    for (int i = 0; i < 2; i++) {
-        edge_factor *pair = i ? cell->u : cell->w;
-        if (ranks[i] > n_in[i] || ranks[i] > h) return 0;
-        pair[0].n_in = n_in[i];
-        pair[0].n_out = ranks[i];
-        pair[1].n_in = ranks[i] ? ranks[i] : n_in[i];
-        pair[1].n_out = h;
-        factors[2 * i] = &pair[0];
-        factors[2 * i + 1] = &pair[1];
-    }
-    cell->head.n_in = h;
-    cell->head.n_out = cell->n_classes;
-    factors[4] = &cell->head;
-    return 1;
-}
-
-static EDGE_SMALL int take_cell(edge_fastgrnn *cell, cell_header *header, const uint8_t *data,
-                                uint64_t size)
-{
-    if (size != CELL_SIZE) return 0;
-    memcpy(header, data, sizeof *header);
-    memcpy(&cell->zeta, data + 48, 4);
-    memcpy(&cell->nu, data + 52, 4);
-    cell->rank_w = header->rank_w;
-    cell->rank_u = header->rank_u;
-    cell->n_classes = header->n_classes;
-    cell->gate = header->gate;
-    cell->update = header->update;
-    return header->n_classes <= EDGE_FASTGRNN_MAX && header->gate <= EDGE_QUANT_TANH &&
-           header->update <= EDGE_QUANT_TANH && edge_load32(data + 44) == 0 &&
-           edge_load64(data + 56) == 0 && cell->zeta >= 0 && cell->zeta <= 1 && cell->nu >= 0 &&
-           cell->nu <= 1;
-}
-
-/* `size` bytes from *at on, the next ones 64-byte aligned; NULL beyond the end. */
-static EDGE_SMALL const uint8_t *take(const edge_section *section, const uint8_t *bytes,
-                                      uint64_t *at, uint64_t size)
-{
-    const uint64_t from = *at;
-    if (from > section->size || size > section->size - from) return NULL;
-    *at = (from + size + EDGE_ALIGNMENT - 1) / EDGE_ALIGNMENT * EDGE_ALIGNMENT;
-    return bytes + section->offset + from;
-}
-
-/* Rows rise within the file and indices within their row, below n_out: always looked at. */
-static EDGE_SMALL int sparse_sound(const edge_factor *f, uint32_t n)
-{
-    if (f->starts[0] != 0 || f->starts[f->n_in] != n) return 0;
-    for (uint32_t i = 0; i < f->n_in; i++) {
-        uint32_t least = 0;
-        if (f->starts[i] > f->starts[i + 1] || f->starts[i + 1] > n) return 0;
-        for (uint32_t j = f->starts[i]; j < f->starts[i + 1]; j++) {
-            const uint32_t index = edge_fastgrnn_index(f, j);
-            if (index < least || index >= f->n_out) return 0;
-            least = index + 1;
-        }
-    }
-    return 1;
-}
-
-static EDGE_SMALL int take_factor(edge_factor *f, uint32_t nonzeros, const edge_section *section,
-                                  const uint8_t *bytes, uint64_t *at, int verify)
-{
-    const int dense = nonzeros == EDGE_NONE;
-    const uint64_t n = dense ? (uint64_t)even(f->n_in) * width(f->n_out) : nonzeros;
-    if (!f->n_out) return dense;
-    f->values = (const float *)(const void *)take(section, bytes, at, n * 4);
-    if (!f->values || (verify && !all_finite(f->values, n))) return 0;
-    if (dense) return 1;
-    f->starts = (const uint32_t *)(const void *)take(section, bytes, at, 4 * (f->n_in + 1ull));
-    f->indices = take(section, bytes, at, n * (f->n_out > 256 ? 2 : 1));
-    return f->starts && f->indices && sparse_sound(f, nonzeros);
-}
-
-static EDGE_SMALL int take_weights(edge_fastgrnn *cell, const cell_header *header,
-                                   const edge_section *section, const uint8_t *bytes, int verify)
-{
-    edge_factor *factors[N_FACTORS];
-    uint64_t at = 0;
-    if (!shape_factors(cell, factors)) return 0;
-    for (int i = 0; i < N_FACTORS; i++)
-        if (!take_factor(factors[i], header->nonzeros[i], section, bytes, &at, verify)) return 0;
-    return section->size == at;
-}
-
-static EDGE_SMALL int take_biases(edge_fastgrnn *cell, const edge_section *section,
-                                  const uint8_t *bytes, int verify)
-{
-    const size_t h = lanes(cell->n_hidden);
-    const uint64_t n = 2 * (uint64_t)h + lanes(cell->n_classes);
-    if (section->size != n * 4) return 0;
-    cell->bias_gate = (const float *)(const void *)(bytes + section->offset);
-    cell->bias_update = cell->bias_gate + h;
-    cell->bias_head = cell->bias_gate + 2 * h;
-    return !verify || all_finite(cell->bias_gate, n);
-}
-
-static EDGE_SMALL int take_norm(edge_fastgrnn *cell, const edge_section *section,
-                                const uint8_t *bytes, int verify)
-{
-    const size_t n = lanes(cell->n_inputs);
-    if (!section) return 1;
-    if (section->size != 8 * (uint64_t)n) return 0;
-    cell->mean = (const float *)(const void *)(bytes + section->offset);
-    cell->scale = cell->mean + n;
-    return !verify || all_finite(cell->mean, 2 * (uint64_t)n);
-}
-
-EDGE_SMALL
-edge_status edge_fastgrnn_open(const uint8_t *bytes, size_t size, uint32_t flags,
-                               edge_fastgrnn *cell)
-{
-    const int verify = !(flags & EDGE_UNVERIFIED);
-    const edge_section *shape = NULL, *weights = NULL, *biases = NULL, *norm = NULL;
-    edge_file file;
-    cell_header header;
-    edge_status status;
-    if (!cell) return EDGE_ERR_ARGUMENT;
-    memset(cell, 0, sizeof *cell);
-    status = edge_file_open(bytes, size, flags, &file);
-    if (status != EDGE_OK) return status;
-    if (file.kind != EDGE_KIND_FASTGRNN) return EDGE_ERR_FORMAT;
-    for (uint32_t i = 0; i < file.n_sections; i++) {
-        const edge_section *section = &file.sections[i];
-        if (section->tag == EDGE_TAG_CELL) shape = section;
-        else if (section->tag == EDGE_TAG_WEIGHTS) weights = section;
-        else if (section->tag == EDGE_TAG_BIAS) biases = section;
-        else if (section->tag == EDGE_TAG_NORM) norm = section;
-        else if (edge_essential(section->tag)) return EDGE_ERR_VERSION;
-    }
-    cell->n_inputs = file.bits;
-    cell->n_hidden = (uint32_t)file.n;
-    if (shape && weights && biases &&
-        take_cell(cell, &header, bytes + shape->offset, shape->size)) {
-        if (header.arithmetic > 0) {
-            memset(cell, 0, sizeof *cell);
-            return EDGE_ERR_VERSION;
-        }
-        if (take_weights(cell, &header, weights, bytes, verify) &&
-            take_biases(cell, biases, bytes, verify) && take_norm(cell, norm, bytes, verify))
-            return EDGE_OK;
-    }
-    memset(cell, 0, sizeof *cell);
-    return EDGE_ERR_FORMAT;
-}
 
 /* ---- the state ----------------------------------------------------------------------- */
 
@@ -226,12 +57,13 @@ static layout layout_of(const edge_fastgrnn *cell)
 
 size_t edge_fastgrnn_state_size(const edge_fastgrnn *cell)
 {
-    return cell && cell->bias_gate ? layout_of(cell).size * sizeof(float) : 0;
+    if (!cell || !cell->n_hidden) return 0;
+    return cell->integers ? edge_fixed_state_size(cell) : layout_of(cell).size * sizeof(float);
 }
 
 static edge_status check_state(const edge_fastgrnn *cell, const void *state, size_t size)
 {
-    if (!cell || !cell->bias_gate || !state || !edge_aligned(state, sizeof(float)))
+    if (!cell || !cell->n_hidden || !state || !edge_aligned(state, sizeof(float)))
         return EDGE_ERR_ARGUMENT;
     return size < edge_fastgrnn_state_size(cell) ? EDGE_ERR_CAPACITY : EDGE_OK;
 }
@@ -243,13 +75,44 @@ edge_status edge_fastgrnn_init(const edge_fastgrnn *cell, void *state, size_t st
     return status;
 }
 
+/* 2^-bits. */
+static double unit(int32_t bits)
+{
+    const uint64_t word = (uint64_t)(1023 - bits) << 52;
+    double value;
+    memcpy(&value, &word, sizeof value);
+    return value;
+}
+
+/* An integer of `bits` bits after the point as a float, exact up to 24 bits. */
+static float real_of(int32_t q, int32_t bits) { return (float)((double)q * unit(bits)); }
+
+/* A finite x as an int16 of `bits` bits: rounded half up, saturated. */
+static int16_t fixed_of(float x, int32_t bits)
+{
+    const double magic = 6755399441055744.0; /* 1.5 * 2^52: added, it leaves the nearest integer */
+    double scaled = (double)x * unit(-bits), whole;
+    uint64_t word;
+    scaled = scaled < -40000.0 ? -40000.0 : scaled > 40000.0 ? 40000.0 : scaled;
+    scaled += 0.5;
+    whole = scaled + magic;
+    if (whole - magic > scaled) whole -= 1.0;
+    memcpy(&word, &whole, sizeof word);
+    const int32_t q = (int32_t)(uint32_t)word;
+    return (int16_t)(q < -32768 ? -32768 : q > 32767 ? 32767 : q);
+}
+
 edge_status edge_fastgrnn_get(const edge_fastgrnn *cell, const void *state, size_t state_size,
                               float *h)
 {
     const edge_status status = check_state(cell, state, state_size);
     if (status != EDGE_OK) return status;
     if (!h) return EDGE_ERR_ARGUMENT;
-    memcpy(h, state, cell->n_hidden * sizeof *h);
+    if (!cell->integers)
+        memcpy(h, state, cell->n_hidden * sizeof *h);
+    else
+        for (uint32_t i = 0; i < cell->n_hidden; i++)
+            h[i] = real_of(((const int16_t *)state)[i], cell->state_bits);
     return EDGE_OK;
 }
 
@@ -268,7 +131,11 @@ edge_status edge_fastgrnn_set(const edge_fastgrnn *cell, void *state, size_t sta
     if (status != EDGE_OK) return status;
     if (!h) return EDGE_ERR_ARGUMENT;
     if (!all_real(h, cell->n_hidden)) return EDGE_ERR_NOT_FINITE;
-    memcpy(state, h, cell->n_hidden * sizeof *h);
+    if (!cell->integers)
+        memcpy(state, h, cell->n_hidden * sizeof *h);
+    else
+        for (uint32_t i = 0; i < cell->n_hidden; i++)
+            ((int16_t *)state)[i] = fixed_of(h[i], cell->state_bits);
     return EDGE_OK;
 }
 
@@ -365,6 +232,35 @@ static edge_status start(const edge_fastgrnn *cell, void *state, size_t size, wo
     return EDGE_OK;
 }
 
+/* Frames of floats or of integers, one of them NULL, and states likewise. */
+static edge_status run_fixed(const edge_fastgrnn *cell, int16_t *h, const float *x,
+                             const int16_t *x_q, size_t n_frames, float *states,
+                             int16_t *states_q)
+{
+    const size_t d = cell->n_inputs, n = cell->n_hidden;
+    int16_t *frame = edge_fixed_frame(cell, h);
+    if (x && !all_real(x, n_frames * d)) return EDGE_ERR_NOT_FINITE;
+    for (size_t t = 0; t < n_frames; t++) {
+        for (size_t i = 0; i < d; i++)
+            frame[i] = x ? fixed_of(x[t * d + i], cell->input_bits) : x_q[t * d + i];
+        edge_fixed_step(cell, h, frame);
+        if (states)
+            for (size_t i = 0; i < n; i++) states[t * n + i] = real_of(h[i], cell->state_bits);
+        if (states_q) memcpy(states_q + t * n, h, n * sizeof *h);
+    }
+    return EDGE_OK;
+}
+
+edge_status edge_fastgrnn_run_i16(const edge_fastgrnn *cell, void *state, size_t state_size,
+                                  const int16_t *x, size_t n_frames, int16_t *states)
+{
+    const edge_status status = check_state(cell, state, state_size);
+    if (status != EDGE_OK) return status;
+    if (!cell->integers) return EDGE_ERR_ABSENT;
+    if (!x || n_frames < 1) return EDGE_ERR_ARGUMENT;
+    return run_fixed(cell, (int16_t *)state, NULL, x, n_frames, NULL, states);
+}
+
 edge_status edge_fastgrnn_run(const edge_fastgrnn *cell, void *state, size_t state_size,
                               const float *x, size_t n_frames, float *states)
 {
@@ -373,6 +269,8 @@ edge_status edge_fastgrnn_run(const edge_fastgrnn *cell, void *state, size_t sta
     edge_status status = start(cell, state, state_size, &on);
     if (status == EDGE_OK && (!x || n_frames < 1)) status = EDGE_ERR_ARGUMENT;
     if (status != EDGE_OK) return status;
+    if (cell->integers)
+        return run_fixed(cell, (int16_t *)state, x, NULL, n_frames, states, NULL);
     next = on.state + on.at.next;
     memcpy(next, on.state, cell->n_hidden * sizeof *next);
     for (size_t t = 0; t < n_frames; t += FRAMES) {
@@ -393,6 +291,18 @@ edge_status edge_fastgrnn_step(const edge_fastgrnn *cell, void *state, size_t st
     return edge_fastgrnn_run(cell, state, state_size, x, 1, NULL);
 }
 
+edge_status edge_fastgrnn_logits_i32(const edge_fastgrnn *cell, void *state, size_t state_size,
+                                     int32_t *logits)
+{
+    const edge_status status = check_state(cell, state, state_size);
+    if (status != EDGE_OK) return status;
+    if (!cell->n_classes || !cell->integers) return EDGE_ERR_ABSENT;
+    if (!logits) return EDGE_ERR_ARGUMENT;
+    for (uint32_t i = 0; i < cell->n_classes; i++)
+        logits[i] = edge_fixed_logit(cell, (const int16_t *)state, i);
+    return EDGE_OK;
+}
+
 edge_status edge_fastgrnn_logits(const edge_fastgrnn *cell, void *state, size_t state_size,
                                  float *logits)
 {
@@ -402,6 +312,12 @@ edge_status edge_fastgrnn_logits(const edge_fastgrnn *cell, void *state, size_t 
     if (status != EDGE_OK) return status;
     if (!cell->n_classes) return EDGE_ERR_ABSENT;
     if (!logits) return EDGE_ERR_ARGUMENT;
+    if (cell->integers) {
+        for (uint32_t i = 0; i < cell->n_classes; i++)
+            logits[i] =
+                real_of(edge_fixed_logit(cell, (const int16_t *)state, i), cell->logit_bits);
+        return EDGE_OK;
+    }
     found = on.state + on.at.wx;
     product(&on, &cell->head, on.state, found);
     for (uint32_t i = 0; i < cell->n_classes; i++) found[i] += cell->bias_head[i];
