@@ -1,4 +1,4 @@
-"""Real data sets as NumPy arrays: scikit-learn's digits, Omniglot, CIFAR-10.
+"""Real data sets as NumPy arrays: scikit-learn's digits, Omniglot, CIFAR-10, FSDD.
 
 Digits come with scikit-learn. The others are read from a folder that the user
 names, by `--data` or by $EDGE_SDK_DATA, in the form in which they are published
@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+import wave
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,16 @@ class Dataset:
     split: str
 
 
+@dataclass(frozen=True)
+class Recording:
+    """One spoken digit: int16 samples (n,) at 8 kHz, of its speaker and index among hers or his."""
+
+    samples: NDArray[np.int16]
+    digit: int
+    speaker: str
+    index: int
+
+
 def data_root(data: str | os.PathLike[str] | None = None) -> Path:
     """Return the folder with the data sets: `data`, else $EDGE_SDK_DATA.
 
@@ -54,7 +65,7 @@ def data_root(data: str | os.PathLike[str] | None = None) -> Path:
     root = Path(named)
     if not root.is_dir():
         raise DataError("an existing folder", repr(str(root)), where="--data or $EDGE_SDK_DATA",
-                        hint="the folder holds omniglot/ and cifar10/")
+                        hint="the folder holds omniglot/, cifar10/, fsdd/")
     return root
 
 
@@ -148,6 +159,32 @@ def cifar10(data: str | os.PathLike[str] | None = None) -> Dataset:
     return Dataset("cifar10", np.stack(images["train"]), ids["train"],
                    np.stack(images["test"]), ids["test"], labels, 255,
                    license="none stated", split="the published 50,000 / 10,000, as JPEG copies")
+
+
+def fsdd(data: str | os.PathLike[str] | None = None) -> list[Recording]:
+    """Return the Free Spoken Digit Dataset: 3,000 recordings of 6 speakers, sorted by name.
+
+    The official split holds out the indices 0-4 (300 recordings). License CC BY-SA 4.0.
+
+    Raises:
+        DataError: The tar is not there, or holds something else.
+    """
+    path = _existing(data_root(data) / "fsdd" / "fsdd-recordings.tar")
+    found = []
+    with tarfile.open(path) as archive:
+        for member in sorted((m for m in archive if m.name.endswith(".wav")),
+                             key=lambda m: m.name):
+            digit, speaker, index = Path(member.name).stem.split("_")
+            file = archive.extractfile(member)
+            assert file is not None  # a regular file, by its name
+            with wave.open(file) as wav:
+                form = (wav.getframerate(), wav.getnchannels(), wav.getsampwidth())
+                if form != (8000, 1, 2):
+                    raise DataError("8000 Hz, one channel of 16 bits", str(form),
+                                    where=member.name, hint="take the published recordings")
+                samples = np.frombuffer(wav.readframes(wav.getnframes()), "<i2").astype(np.int16)
+            found.append(Recording(samples, int(digit), speaker, int(index)))
+    return found
 
 
 def _ink(png: bytes) -> NDArray[np.uint8]:

@@ -60,7 +60,8 @@ ARROWS = {
     # The flow that ties all of them together.
     "source": {*LIBRARY, *TRAINING, "audio", "fastgrnn"},
     "prove": {*LIBRARY, "nn", "engines", "exporters", "source"},
-    "export": {*FLOW, "fit"},
+    "export": {*FLOW, "fit", "sequence"},
+    "sequence": {*FLOW, "export", "inspect"},
     "fit": {*FLOW, "export"},
     # The package itself is a lazy list of names.
     "": {"errors"},
@@ -78,7 +79,8 @@ TORCH_FREE_MODULES = {
 ALWAYS_THERE = {"bitarray", "numpy", "psutil", "rich", "safetensors", "typer"}
 TOOLCHAINS = {
     "PIL", "ai_edge_litert", "ai_edge_quantizer", "executorch", "flatbuffers", "litert_torch",
-    "matplotlib", "onnx", "onnxruntime", "onnxscript", "sklearn", "tflite_runtime", "torchao",
+    "matplotlib", "onnx", "onnxruntime", "onnxscript", "sklearn", "sounddevice", "soxr",
+    "tflite_runtime", "torchao",
 }
 
 
@@ -195,7 +197,7 @@ def test_what_a_device_loads_never_reaches_torch_a_toolchain_or_an_exporter():
                             "edge_sdk.codes.__main__", "edge_sdk.governor",
                             "edge_sdk.governor.__main__", "edge_sdk.vectors",
                             "edge_sdk.cascade", "edge_sdk.bundle", "edge_sdk.device",
-                            "edge_sdk.session", "edge_sdk.bundle.runner"]
+                            "edge_sdk.session", "edge_sdk.bundle.runner", "edge_sdk.audio"]
     while todo:
         module = todo.pop()
         reached.add(module)

@@ -710,6 +710,79 @@ EDGE_API edge_status edge_vec_rerank(const edge_vec *vec, const float *queries, 
                                      const edge_hit *candidates, size_t n_candidates,
                                      edge_match *matches, void *workspace, size_t workspace_size);
 
+/* ---- log-mel: from samples to features ------------------------------------------- */
+
+#define EDGE_LOGMEL_MAX_BANDS 62u
+#define EDGE_LOGMEL_MAX_FLOOR 40u
+#define EDGE_LOGMEL_MAX_WEIGHT 0x7ffc00u /* of a window's sum: nothing overflows below */
+
+/*
+ * A front end and its constants, which edge_sdk/audio/logmel.py makes. The
+ * caller's arrays must outlive the front end and stay unchanged.
+ */
+typedef struct edge_logmel_config {
+    uint32_t window;          /* samples in a frame: at least 2, at most n_fft */
+    uint32_t hop;             /* from one frame to the next: 1 to window */
+    uint32_t n_fft;           /* points of the transform: 256, 512 or 1024 */
+    uint32_t n_bands;         /* 1 to EDGE_LOGMEL_MAX_BANDS */
+    uint32_t floor_log2;      /* of the energy added to a band: to EDGE_LOGMEL_MAX_FLOOR */
+    const int16_t *weights;   /* (window), from 0 on, 15 bits after the point */
+    const int32_t *sine;      /* (n_fft / 4 + 1): sin(2 pi i / n_fft), 30 bits after the point */
+    const uint16_t *position; /* (n_fft / 2 + 1): a point's place among the bands, 10 bits after
+                                 the point; never falls, ends at n_bands + 1 or before */
+} edge_logmel_config;
+
+/* A front end at work on one stream. No field is the caller's to change. */
+typedef struct edge_logmel {
+    edge_logmel_config config;
+    int32_t *points; /* (n_fft) */
+    int16_t *recent; /* (window), a ring */
+    uint32_t next;   /* where in it the next sample belongs */
+    uint32_t held;   /* samples of the next frame that are there already */
+} edge_logmel;
+
+/**
+ * Return the bytes of a front end's workspace: 1424 at 8 kHz, 2848 at 16 kHz.
+ *
+ * Only window and n_fft count. 0 if they are out of range.
+ */
+EDGE_API size_t edge_logmel_size(const edge_logmel_config *config);
+
+/**
+ * Start a front end on a stream; it keeps a copy of `config`, not of its arrays.
+ *
+ * All of the arrays is looked at, so that no later call can overflow: sines that
+ * are none, weights that are negative or too many, and falling positions are refused.
+ *
+ * @param workspace  edge_logmel_size() bytes, 4-byte aligned; must outlive `logmel`.
+ * @return EDGE_OK, EDGE_ERR_ARGUMENT or EDGE_ERR_CAPACITY.
+ */
+EDGE_API edge_status edge_logmel_init(edge_logmel *logmel, const edge_logmel_config *config,
+                                      void *workspace, size_t workspace_size);
+
+/** Forget all samples: the next one begins another stream. */
+EDGE_API void edge_logmel_reset(edge_logmel *logmel);
+
+/** Return how many frames `n` more samples will complete; 0 for a front end not started. */
+EDGE_API size_t edge_logmel_frames(const edge_logmel *logmel, size_t n);
+
+/**
+ * Take samples, and write the features of every frame that they complete.
+ *
+ * However a stream is cut into calls, its frames are the same, on every processor:
+ * integers, log2(energy + floor) with 9 bits after the point. It stops before a
+ * sample that would complete a frame for which there is no room.
+ *
+ * @param samples        (n).
+ * @param[out] features  (max_frames, n_bands), the oldest frame first.
+ * @param[out] n_frames  Frames written.
+ * @param[out] n_used    Samples taken; below `n` only for want of room.
+ * @return EDGE_OK or EDGE_ERR_ARGUMENT (also for a front end not started), when both are 0.
+ */
+EDGE_API edge_status edge_logmel_push(edge_logmel *logmel, const int16_t *samples, size_t n,
+                                      int16_t *features, size_t max_frames, size_t *n_frames,
+                                      size_t *n_used);
+
 /* ---- FastGRNN: the .grnn file --------------------------------------------------- */
 
 #define EDGE_TAG_CELL EDGE_TAG('C', 'E', 'L', 'L') /* shapes, non-linearities, zeta and nu */

@@ -54,5 +54,6 @@ NB_MODULE(_native, m) {
     bind_mrl(m);
     bind_governor(m);
     bind_vectors(m);
+    bind_audio(m);
     bind_fastgrnn(m);
 }
