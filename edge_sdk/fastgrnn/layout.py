@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 from edge_sdk import corefile
 from edge_sdk.errors import ShapeError
 from edge_sdk.fastgrnn.weights import NONLINEARITIES, Floats, Weights
+
+if TYPE_CHECKING:
+    from edge_sdk.fastgrnn.integer import QuantizedWeights
+
+T = TypeVar("T")
 
 LARGEST = 65536
 """Inputs, hidden units, classes."""
@@ -20,7 +25,8 @@ DENSE = 0xFFFFFFFF
 Bytes = NDArray[np.uint8]
 
 
-def pack(weights: Weights, *, sparse: bool, early: Mapping[str, Any] | None) -> Bytes:
+def pack(weights: Weights | QuantizedWeights, *, sparse: bool,
+         early: Mapping[str, Any] | None) -> Bytes:
     """Return the bytes of a file.
 
     Raises:
@@ -30,38 +36,60 @@ def pack(weights: Weights, *, sparse: bool, early: Mapping[str, Any] | None) -> 
     if max(sizes) > LARGEST:
         raise ShapeError(f"up to {LARGEST} inputs, hidden units and classes", str(sizes),
                          where="`weights`", hint="FastGRNN is for small models")
-    factors = [*_pair(weights.w), *_pair(weights.u), weights.head]
-    stored = [_factor(factor, sparse) for factor in factors]
-    sections = [
-        corefile.section("CELL", _cell(weights, [nonzeros for nonzeros, _ in stored])),
-        corefile.section("WGHT", np.concatenate([data for _, data in stored])),
-        corefile.section("BIAS", np.concatenate([
-            _lanes(weights.bias_gate), _lanes(weights.bias_update),
-            *([] if weights.head_bias is None else [_lanes(weights.head_bias)])])),
-    ]
-    if weights.mean is not None and weights.scale is not None:
-        norm = np.concatenate([_lanes(weights.mean), _lanes(weights.scale)])
-        sections.append(corefile.section("NORM", norm))
+    sections = _floats(weights, sparse) if isinstance(weights, Weights) else _integers(weights)
     notes = [("labl", list(weights.labels)), ("prep", weights.preprocessing),
              ("erly", dict(early or {}))]
     sections += [corefile.json_section(tag, value) for tag, value in notes if value]
     return corefile.pack(corefile.FASTGRNN, weights.n_inputs, weights.n_hidden, sections)
 
 
-def _pair(factors: tuple[Floats, ...]) -> list[Floats | None]:
+def _floats(weights: Weights, sparse: bool) -> list[corefile.Section]:
+    stored = [_factor(factor, sparse)
+              for factor in (*_pair(weights.w), *_pair(weights.u), weights.head)]
+    nonzeros = [count for count, _ in stored]
+    return [
+        corefile.section("CELL", _cell(weights, 0, nonzeros, weights.zeta, weights.nu)),
+        corefile.section("WGHT", np.concatenate([data for _, data in stored])),
+        *_vectors("BIAS", weights.bias_gate, weights.bias_update, weights.head_bias),
+        *_vectors("NORM", weights.mean, weights.scale),
+    ]
+
+
+def _integers(weights: QuantizedWeights) -> list[corefile.Section]:
+    one = 2.0**-15
+    rows = [part for matrix in (*_pair(weights.w), *_pair(weights.u), weights.head)
+            if matrix is not None for part in (_aligned(matrix.q), _aligned(matrix.shift))]
+    fixed = [weights.input_bits, weights.x_bits, weights.state_bits, weights.logit_bits,
+             weights.x_shift, weights.w_bits or 0, weights.u_bits or 0, weights.zeta, weights.nu,
+             0, 0, 0]
+    return [
+        corefile.section("CELL", _cell(weights, 1, [DENSE] * 5, weights.zeta * one,
+                                       weights.nu * one)),
+        corefile.section("FIXD", np.array(fixed, np.int32)),
+        corefile.section("WGHT", np.concatenate(rows)),
+        *_vectors("BIAS", weights.bias_gate, weights.bias_update, weights.head_bias),
+        *_vectors("NORM", weights.mean, weights.multiplier),
+    ]
+
+
+def _pair(factors: tuple[T, ...]) -> list[T | None]:
     return [None, *factors] if len(factors) == 1 else list(factors)
 
 
-def _cell(weights: Weights, nonzeros: list[int]) -> Bytes:
+def _cell(weights: Weights | QuantizedWeights, arithmetic: int, nonzeros: list[int],
+          zeta: float, nu: float) -> Bytes:
     first, second = weights.ranks
     kinds = [NONLINEARITIES.index(name) for name in (weights.gate, weights.update)]
-    numbers = [first or 0, second or 0, weights.n_classes, *kinds, 0, *nonzeros, 0]
-    ends = np.array([weights.zeta, weights.nu, 0, 0], np.float32)
+    numbers = [first or 0, second or 0, weights.n_classes, *kinds, arithmetic, *nonzeros, 0]
+    ends = np.array([zeta, nu, 0, 0], np.float32)
     return np.concatenate([np.array(numbers, np.uint32).view(np.uint8), ends.view(np.uint8)])
 
 
-def _lanes(vector: Floats) -> Floats:
-    return np.pad(vector, (0, -len(vector) % 16))
+def _vectors(tag: str, *vectors: NDArray[Any] | None) -> list[corefile.Section]:
+    """Return a section of vectors, each filled up to 16 numbers; none if there are none."""
+    there = [np.pad(vector, (0, -len(vector) % 16)).view(np.uint8)
+             for vector in vectors if vector is not None]
+    return [corefile.section(tag, np.concatenate(there))] if there else []
 
 
 def _factor(factor: Floats | None, sparse: bool) -> tuple[int, Bytes]:

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from edge_sdk.artifact import publish
 from edge_sdk.errors import FormatError
 from edge_sdk.fastgrnn import layout
 from edge_sdk.fastgrnn.weights import Weights
+
+if TYPE_CHECKING:
+    from edge_sdk.fastgrnn.integer import QuantizedWeights
 
 
 class FastGRNN(_native.FastGRNNCell):
@@ -41,14 +44,14 @@ class FastGRNN(_native.FastGRNNCell):
         self._data = data
 
     @classmethod
-    def build(cls, weights: Weights, *, sparse: bool = False,
+    def build(cls, weights: Weights | QuantizedWeights, *, sparse: bool = False,
               early: Mapping[str, Any] | None = None) -> FastGRNN:
         """Build from arrays.
 
         Args:
-            weights: As `edge_sdk.fastgrnn.from_module` or an importer makes them.
-            sparse: Store each matrix without its zeros where that takes fewer bytes; the
-                answers are the same to the bit. Dense ones run faster below 90 % zeros.
+            weights: As `from_module` or an importer makes them, or `integer.quantize`.
+            sparse: Store each float matrix without its zeros where that takes fewer bytes;
+                the answers are the same to the bit, but take longer.
             early: `EarlyDecision.to_dict()`, kept in the file.
 
         Raises:

@@ -1,6 +1,6 @@
 // FastGRNN cells: steps, whole sequences, streams.
-#include <optional>
 #include <string>
+#include <tuple>
 
 #include "floats.h"
 
@@ -90,6 +90,24 @@ class Cell {
         State state(cell_);
         check(free_of_gil([&] { return state.run(view.data, n, out.get()); }));
         return out.array<2>({n, cell_.n_hidden});
+    }
+
+    // Of a cell in integers: the states after each frame, and the logits after the last.
+    auto integers(In<int16_t, 2> x) const {
+        const size_t n = x.shape(0), size = edge_fastgrnn_state_size(&cell_);
+        if (x.shape(1) != cell_.n_inputs) check(EDGE_ERR_ARGUMENT);
+        Buffer<int16_t> states(n * cell_.n_hidden);
+        Buffer<int32_t> logits(cell_.n_classes);
+        Buffer<float> state(size / sizeof(float) + 1);
+        check(edge_fastgrnn_init(&cell_, state.get(), size));
+        check(free_of_gil([&] {
+            const edge_status status = edge_fastgrnn_run_i16(&cell_, state.get(), size, x.data(),
+                                                             n, states.get());
+            if (status != EDGE_OK || !cell_.n_classes) return status;
+            return edge_fastgrnn_logits_i32(&cell_, state.get(), size, logits.get());
+        }));
+        return std::make_tuple(states.array<2>({n, cell_.n_hidden}),
+                               logits.vector(cell_.n_classes));
     }
 
     // (h', logits) of a frame and h; in `out`, if it is given.
@@ -185,10 +203,12 @@ void bind_fastgrnn(nb::module_ &m) {
         .def_prop_ro("n_inputs", [](const Cell &self) { return self.cell().n_inputs; })
         .def_prop_ro("n_hidden", [](const Cell &self) { return self.cell().n_hidden; })
         .def_prop_ro("n_classes", [](const Cell &self) { return self.cell().n_classes; })
+        .def_prop_ro("is_integer", [](const Cell &self) { return self.cell().integers != 0; })
         .def_prop_ro("rank_w", [](const Cell &self) { return self.cell().rank_w; })
         .def_prop_ro("rank_u", [](const Cell &self) { return self.cell().rank_u; })
         .def("run", &Cell::run, nb::arg("x"))
         .def("states", &Cell::states, nb::arg("x"))
+        .def("integers", &Cell::integers, nb::arg("x").noconvert())
         .def("step", &Cell::step, nb::arg("x"), nb::arg("h") = nb::none(),
              nb::arg("out") = nb::none());
 
