@@ -136,14 +136,16 @@ class Cell {
     }
 
     [[noreturn]] static void wrong(const std::string &expected, nb::handle got, const char *where) {
-        std::string words = nb::cast<std::string>(got.type().attr("__name__"));
+        const auto text = [](const nb::object &value) {
+            return std::string(nb::str(nb::handle(value)).c_str());
+        };
+        std::string words = text(got.type().attr("__name__"));
         if (nb::hasattr(got, "dtype") && nb::hasattr(got, "shape"))
-            words = nb::cast<std::string>(nb::str(got.attr("dtype"))) + " " +
-                    nb::cast<std::string>(nb::str(got.attr("shape")));
-        nb::object error = nb::module_::import_("edge_sdk.errors")
-                               .attr("ShapeError")(expected, words, nb::arg("where") = where,
-                                                   nb::arg("hint") =
-                                                       "np.ascontiguousarray(x, np.float32)");
+            words = text(got.attr("dtype")) + " " + text(got.attr("shape"));
+        const nb::object error = nb::module_::import_("edge_sdk.errors")
+                                     .attr("ShapeError")(
+                                         expected, words, nb::arg("where") = where,
+                                         nb::arg("hint") = "np.ascontiguousarray(x, np.float32)");
         PyErr_SetObject(reinterpret_cast<PyObject *>(Py_TYPE(error.ptr())), error.ptr());
         throw nb::python_error();
     }
@@ -206,15 +208,15 @@ void bind_fastgrnn(nb::module_ &m) {
         .def_prop_ro("is_integer", [](const Cell &self) { return self.cell().integers != 0; })
         .def_prop_ro("rank_w", [](const Cell &self) { return self.cell().rank_w; })
         .def_prop_ro("rank_u", [](const Cell &self) { return self.cell().rank_u; })
-        .def("run", &Cell::run, nb::arg("x"))
-        .def("states", &Cell::states, nb::arg("x"))
+        .def("run", &Cell::run, nb::arg("x").none())
+        .def("states", &Cell::states, nb::arg("x").none())
         .def("integers", &Cell::integers, nb::arg("x").noconvert())
-        .def("step", &Cell::step, nb::arg("x"), nb::arg("h") = nb::none(),
+        .def("step", &Cell::step, nb::arg("x").none(), nb::arg("h") = nb::none(),
              nb::arg("out") = nb::none());
 
     nb::class_<Stream>(m, "FastGRNNStream", "A state, and what has been heard so far.")
         .def(nb::init<const Cell &>(), nb::keep_alive<1, 2>(), nb::arg("cell"))
-        .def("push", &Stream::push, nb::arg("x"), nb::arg("out") = nb::none())
+        .def("push", &Stream::push, nb::arg("x").none(), nb::arg("out") = nb::none())
         .def("reset", &Stream::reset)
         .def_prop_rw("h", &Stream::h, &Stream::set_h);
 }
