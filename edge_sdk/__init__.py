@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     from edge_sdk.codes import InstanceIndex as InstanceIndex
     from edge_sdk.engines import load as load
     from edge_sdk.export import export as export
+    from edge_sdk.fastgrnn import FastGRNN as FastGRNN
     from edge_sdk.governor import Budget as Budget
     from edge_sdk.governor import Governor as Governor
     from edge_sdk.session import Session as Session
     from edge_sdk.vectors import VectorIndex as VectorIndex
 
 __all__ = [
-    "Artifact", "Budget", "Bundle", "Cascade", "CodeIndex", "Governor", "InstanceIndex", "Session",
-    "VectorIndex", "errors", "export", "load", "open_artifact",
+    "Artifact", "Budget", "Bundle", "Cascade", "CodeIndex", "FastGRNN", "Governor",
+    "InstanceIndex", "Session", "VectorIndex", "errors", "export", "load", "open_artifact",
 ]
 
 _HOMES = {
@@ -35,6 +36,7 @@ _HOMES = {
     "Cascade": "edge_sdk.cascade",
     "CodeIndex": "edge_sdk.codes",
     "InstanceIndex": "edge_sdk.codes",
+    "FastGRNN": "edge_sdk.fastgrnn",
     "Session": "edge_sdk.session",
     "Budget": "edge_sdk.governor",
     "Governor": "edge_sdk.governor",

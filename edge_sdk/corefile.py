@@ -19,8 +19,8 @@ from edge_sdk import _native
 from edge_sdk.artifact import publish
 from edge_sdk.errors import FormatError, ShapeError
 
-CLASSES, INSTANCES, HEAD, VECTORS = 1, 2, 3, 4
-"""Kinds of files: `.llc`, `.llc`, `.mrl` and `.vec`."""
+CLASSES, INSTANCES, HEAD, VECTORS, FASTGRNN = 1, 2, 3, 4, 5
+"""Kinds of files: `.llc`, `.llc`, `.mrl`, `.vec` and `.grnn`."""
 
 Bytes = NDArray[np.uint8]
 

@@ -106,7 +106,8 @@ typedef enum edge_kind {
     EDGE_KIND_CLASSES = 1,   /* .llc: codes of classes */
     EDGE_KIND_INSTANCES = 2, /* .llc: codes of items */
     EDGE_KIND_HEAD = 3,      /* .mrl: a Matryoshka head */
-    EDGE_KIND_VECTORS = 4    /* .vec: Matryoshka embeddings of items */
+    EDGE_KIND_VECTORS = 4,   /* .vec: Matryoshka embeddings of items */
+    EDGE_KIND_FASTGRNN = 5   /* .grnn: a FastGRNN cell with its head */
 } edge_kind;
 
 #define EDGE_TAG(a, b, c, d) \
@@ -781,6 +782,120 @@ EDGE_API size_t edge_logmel_frames(const edge_logmel *logmel, size_t n);
 EDGE_API edge_status edge_logmel_push(edge_logmel *logmel, const int16_t *samples, size_t n,
                                       int16_t *features, size_t max_frames, size_t *n_frames,
                                       size_t *n_used);
+
+/* ---- FastGRNN: the .grnn file --------------------------------------------------- */
+
+#define EDGE_TAG_CELL EDGE_TAG('C', 'E', 'L', 'L') /* shapes, non-linearities, zeta and nu */
+#define EDGE_TAG_NORM EDGE_TAG('N', 'O', 'R', 'M') /* means and scales of the inputs */
+
+#define EDGE_FASTGRNN_MAX 65536u /* inputs, hidden units, classes */
+
+typedef enum edge_nonlinearity {
+    EDGE_SIGMOID = 0,
+    EDGE_TANH = 1,
+    EDGE_RELU = 2,
+    EDGE_QUANT_SIGMOID = 3,  /* (x + 1) / 2, clipped to 0..1 */
+    EDGE_QUANT_SIGMOID4 = 4, /* (x + 2) / 4, clipped to 0..1 */
+    EDGE_QUANT_TANH = 5      /* x, clipped to -1..1 */
+} edge_nonlinearity;
+
+#define EDGE_TAG_FIXED EDGE_TAG('F', 'I', 'X', 'D') /* the bits of each integer */
+
+/* A matrix, or one factor of it: y = x M, x of n_in and y of n_out numbers. */
+typedef struct edge_factor {
+    uint32_t n_in, n_out;   /* n_out is 0 where there is no such factor */
+    const float *values;    /* (n_in, n_out), filled up to 2 and 8; sparse: without its zeros */
+    const uint32_t *starts; /* sparse: where each row begins; NULL if dense */
+    const uint8_t *indices; /* sparse: the outputs, of 1 byte each, or of 2 if n_out > 256 */
+    const int8_t *q;        /* integers: (n_out, n_in), and their shifts (n_out) */
+    const int8_t *shifts;
+} edge_factor;
+
+/* An opened cell. Read-only for callers; its pointers point into their bytes. */
+typedef struct edge_fastgrnn {
+    uint32_t n_inputs, n_hidden;
+    uint32_t n_classes;      /* 0: a cell without a head */
+    uint32_t rank_w, rank_u; /* 0: the matrix is whole */
+    uint32_t gate, update;   /* edge_nonlinearity */
+    float zeta, nu;          /* after the sigmoid */
+    edge_factor w[2], u[2];  /* a whole matrix is the second one */
+    edge_factor head;
+    const float *mean, *scale; /* NULL: the features are the inputs */
+    const float *bias_gate, *bias_update, *bias_head;
+    /* Of a cell in integers, instead of the floats; edge_sdk/fastgrnn/integer.py has the rules. */
+    uint32_t integers; /* 1: it is one */
+    int32_t input_bits, state_bits, logit_bits, x_shift, zeta_q, nu_q;
+    const int16_t *mean_q, *multiplier_q, *gate_q, *update_q;
+    const int32_t *head_q;
+} edge_fastgrnn;
+
+/**
+ * Open a cell that lies in memory, or is mapped into it; as edge_llc_open.
+ *
+ * @return EDGE_OK, EDGE_ERR_ARGUMENT, EDGE_ERR_FORMAT or EDGE_ERR_VERSION.
+ */
+EDGE_API edge_status edge_fastgrnn_open(const uint8_t *bytes, size_t size, uint32_t flags,
+                                        edge_fastgrnn *cell);
+
+/**
+ * Return the bytes of a state: h, and the scratch room of a step; 0 for a cell that is not open.
+ *
+ * A state is 4-byte aligned, better 64; it holds no pointers, and may be copied.
+ */
+EDGE_API size_t edge_fastgrnn_state_size(const edge_fastgrnn *cell);
+
+/** Start a sequence: h = 0. Everything below needs a state that was started once. */
+EDGE_API edge_status edge_fastgrnn_init(const edge_fastgrnn *cell, void *state, size_t state_size);
+
+/**
+ * Take one frame: h = the next state.
+ *
+ * @param x  (n_inputs) features, before normalization.
+ * @return EDGE_OK, EDGE_ERR_ARGUMENT, EDGE_ERR_CAPACITY, or EDGE_ERR_NOT_FINITE (a feature that
+ *         is NaN or infinite, or a state that has become so); on an error h is as it was.
+ */
+EDGE_API edge_status edge_fastgrnn_step(const edge_fastgrnn *cell, void *state, size_t state_size,
+                                        const float *x);
+
+/**
+ * Take `n_frames` frames, at least 1: the same bits as that many steps, in less time.
+ *
+ * @param x            (n_frames, n_inputs).
+ * @param[out] states  (n_frames, n_hidden): h after each frame; or NULL.
+ * @return As edge_fastgrnn_step; on an error `states` is not to be used.
+ */
+EDGE_API edge_status edge_fastgrnn_run(const edge_fastgrnn *cell, void *state, size_t state_size,
+                                       const float *x, size_t n_frames, float *states);
+
+/**
+ * Compute the logits of the state.
+ *
+ * @param[out] logits  (n_classes).
+ * @return EDGE_OK, EDGE_ERR_ARGUMENT, EDGE_ERR_CAPACITY, EDGE_ERR_ABSENT (the cell has no head)
+ *         or EDGE_ERR_NOT_FINITE.
+ */
+EDGE_API edge_status edge_fastgrnn_logits(const edge_fastgrnn *cell, void *state,
+                                          size_t state_size, float *logits);
+
+/*
+ * Cells in integers take floats too: features are rounded half up to 2^-input_bits and
+ * saturated, h is exact, and logits are rounded to float. These give the integers themselves.
+ */
+
+/** As edge_fastgrnn_run, of integers; EDGE_ERR_ABSENT for a cell in floats. */
+EDGE_API edge_status edge_fastgrnn_run_i16(const edge_fastgrnn *cell, void *state,
+                                           size_t state_size, const int16_t *x, size_t n_frames,
+                                           int16_t *states);
+/** As edge_fastgrnn_logits, times 2^logit_bits; EDGE_ERR_ABSENT for a cell in floats. */
+EDGE_API edge_status edge_fastgrnn_logits_i32(const edge_fastgrnn *cell, void *state,
+                                              size_t state_size, int32_t *logits);
+
+/** Copy h, (n_hidden), out of a state. */
+EDGE_API edge_status edge_fastgrnn_get(const edge_fastgrnn *cell, const void *state,
+                                       size_t state_size, float *h);
+/** Copy h into a state; EDGE_ERR_NOT_FINITE if it is not finite. */
+EDGE_API edge_status edge_fastgrnn_set(const edge_fastgrnn *cell, void *state, size_t state_size,
+                                       const float *h);
 
 #ifdef __cplusplus
 }

@@ -55,4 +55,5 @@ NB_MODULE(_native, m) {
     bind_governor(m);
     bind_vectors(m);
     bind_audio(m);
+    bind_fastgrnn(m);
 }

@@ -47,6 +47,8 @@ static EDGE_SMALL int plausible(uint32_t kind, uint32_t bits, uint64_t n) {
         return bits >= 1 && bits <= EDGE_MAX_DIM && n >= 1 && n <= EDGE_MAX_CLASSES;
     case EDGE_KIND_VECTORS:
         return bits >= 1 && bits <= EDGE_MAX_DIM && n <= EDGE_MAX_VECTORS;
+    case EDGE_KIND_FASTGRNN:
+        return bits >= 1 && bits <= EDGE_FASTGRNN_MAX && n >= 1 && n <= EDGE_FASTGRNN_MAX;
     default:
         return 0;
     }

@@ -9,22 +9,9 @@
 
 #if defined(__GNUC__) && defined(__x86_64__)
 
-/* g++ 12 takes what these headers leave undefined on purpose for a mistake (GCC bug 105593). */
-#if !defined(__clang__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-#include <immintrin.h>
-#if !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif
-
 #include "kernels_append.h"
+#include "kernels_f32_avx512.h"
 #include "kernels_x86.h"
-
-#define EDGE_AVX512 __attribute__((target("avx512f,avx512vpopcntdq,avx512vnni,bmi,popcnt")))
-#define EDGE_AVX512_INLINE static inline __attribute__((always_inline)) EDGE_AVX512
 
 #define EDGE_STEP__AVX512 64
 
@@ -417,29 +404,6 @@ static EDGE_AVX512 size_t edge_soft_u64__avx512(const uint64_t *codes, size_t be
 
 /* ---- Matryoshka heads ----------------------------------------------------------------------- */
 
-EDGE_AVX512_INLINE __m512 edge_f32_load__avx512(const float *p) { return _mm512_loadu_ps(p); }
-EDGE_AVX512_INLINE void edge_f32_store__avx512(float *p, __m512 a) { _mm512_storeu_ps(p, a); }
-EDGE_AVX512_INLINE __m512 edge_f32_set1__avx512(float a) { return _mm512_set1_ps(a); }
-EDGE_AVX512_INLINE __m512 edge_f32_add__avx512(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
-EDGE_AVX512_INLINE __m512 edge_f32_sub__avx512(__m512 a, __m512 b) { return _mm512_sub_ps(a, b); }
-EDGE_AVX512_INLINE __m512 edge_f32_mul__avx512(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
-EDGE_AVX512_INLINE __m512 edge_f32_max__avx512(__m512 a, __m512 b) { return _mm512_max_ps(a, b); }
-
-EDGE_AVX512_INLINE int edge_f32_equal__avx512(__m512 a, __m512 b)
-{
-    return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ);
-}
-
-EDGE_AVX512_INLINE __m512 edge_f32_scale__avx512(__m512 a, __m512 k)
-{
-    const __m512i by = _mm512_slli_epi32(_mm512_castps_si512(k), 23);
-    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), by));
-}
-
-#define EDGE_F __m512
-#define EDGE_F_LANES 16
-#define EDGE_F_TARGET EDGE_AVX512
-#define EDGE_F_NAME(what) what##__avx512
 #include "kernels_mrl.h"
 
 /* ---- dot products --------------------------------------------------------------------------- */

@@ -5,7 +5,7 @@
  * 8 or 16) floats; EDGE_F_NAME(what), the name of a function on it; EDGE_F_TARGET,
  * what a function needs in front of it; and the functions edge_f32_load, store, set1, add,
  * sub, mul, max, scale (times 2^k, the low bits of the second float being k) and equal
- * (nonzero if any two lanes are equal).
+ * (nonzero if any two lanes are equal); kernels_f32_*.h do it.
  *
  * Products are rounded before they are added, and sums keep sixteen lanes that
  * are added in one order at the end: every instruction set gives the same bits.
@@ -53,6 +53,10 @@
             EDGE_F_OP(store)(acc + v * EDGE_F_LANES, a[v]);                             \
         }                                                                                 \
     } while (0)
+
+#define EDGE_F_ALWAYS
+#include "fastgrnn_math.h"
+#include "kernels_exp2.h"
 
 static EDGE_F_TARGET void EDGE_F_NAME(edge_mrl_accumulate)(const float *w, const float *x,
                                                           size_t n_dims, size_t width, float *acc)
@@ -120,25 +124,12 @@ static EDGE_F_TARGET size_t EDGE_F_NAME(edge_mrl_find)(const float *logits, size
     return i;
 }
 
-/*
- * exp of lanes in [EDGE_MRL_LEAST, 0], to 2e-7 of 1 and better: e^x = 2^t = 2^k 2^f
- * with k whole and |f| <= 1/2. The polynomial is the minimax one that is 1 at 0;
- * adding k to the exponent can not leave the normal numbers.
- */
+/* exp of lanes in [EDGE_MRL_LEAST, 0]; e^x = 2^t. */
 static inline EDGE_F_TARGET EDGE_F EDGE_F_NAME(edge_mrl_exp)(EDGE_F x)
 {
-    /* Adding it leaves k in the lowest bits: 1.5 * 2^23. */
-    const EDGE_F magic = EDGE_F_OP(set1)(12582912.0f);
-    const EDGE_F t = EDGE_F_OP(mul)(x, EDGE_F_OP(set1)(1.442695041f));
-    const EDGE_F shifted = EDGE_F_OP(add)(t, magic);
-    const EDGE_F f = EDGE_F_OP(sub)(t, EDGE_F_OP(sub)(shifted, magic));
-    EDGE_F p = EDGE_F_OP(set1)(0.0013264727f);
-    p = EDGE_F_OP(add)(EDGE_F_OP(mul)(p, f), EDGE_F_OP(set1)(0.009671513f));
-    p = EDGE_F_OP(add)(EDGE_F_OP(mul)(p, f), EDGE_F_OP(set1)(0.055507336f));
-    p = EDGE_F_OP(add)(EDGE_F_OP(mul)(p, f), EDGE_F_OP(set1)(0.24022242f));
-    p = EDGE_F_OP(add)(EDGE_F_OP(mul)(p, f), EDGE_F_OP(set1)(0.693147f));
-    p = EDGE_F_OP(add)(EDGE_F_OP(mul)(p, f), EDGE_F_OP(set1)(1.0f));
-    return EDGE_F_OP(scale)(p, shifted);
+    EDGE_F t = EDGE_F_OP(mul)(x, EDGE_F_OP(set1)(EDGE_LOG2_E));
+    EDGE_F_NAME(edge_exp2)(&t, 1);
+    return t;
 }
 
 static EDGE_F_TARGET void EDGE_F_NAME(edge_mrl_sums)(const float *logits, size_t n, float max,

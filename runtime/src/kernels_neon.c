@@ -10,12 +10,10 @@
 
 #if defined(__GNUC__) && (defined(__aarch64__) || defined(__ARM_NEON))
 
-#include <arm_neon.h>
 #include <string.h>
 
 #include "kernels_append.h"
-
-#define EDGE_NEON_INLINE static inline __attribute__((always_inline))
+#include "kernels_f32_neon.h"
 
 #define EDGE_STEP__NEON 32
 #define EDGE_SOFT_STEP__NEON 16
@@ -479,43 +477,6 @@ static size_t edge_soft_u64__neon(const uint64_t *codes, size_t begin, size_t en
 
 /* ---- Matryoshka heads ----------------------------------------------------------------------- */
 
-EDGE_NEON_INLINE float32x4_t edge_f32_load__neon(const float *p) { return vld1q_f32(p); }
-EDGE_NEON_INLINE void edge_f32_store__neon(float *p, float32x4_t a) { vst1q_f32(p, a); }
-EDGE_NEON_INLINE float32x4_t edge_f32_set1__neon(float a) { return vdupq_n_f32(a); }
-EDGE_NEON_INLINE float32x4_t edge_f32_add__neon(float32x4_t a, float32x4_t b)
-{
-    return vaddq_f32(a, b);
-}
-EDGE_NEON_INLINE float32x4_t edge_f32_sub__neon(float32x4_t a, float32x4_t b)
-{
-    return vsubq_f32(a, b);
-}
-EDGE_NEON_INLINE float32x4_t edge_f32_mul__neon(float32x4_t a, float32x4_t b)
-{
-    return vmulq_f32(a, b);
-}
-EDGE_NEON_INLINE float32x4_t edge_f32_max__neon(float32x4_t a, float32x4_t b)
-{
-    return vmaxq_f32(a, b);
-}
-
-EDGE_NEON_INLINE int edge_f32_equal__neon(float32x4_t a, float32x4_t b)
-{
-    const uint32x4_t same = vceqq_f32(a, b);
-    const uint32x2_t either = vorr_u32(vget_low_u32(same), vget_high_u32(same));
-    return (vget_lane_u32(either, 0) | vget_lane_u32(either, 1)) != 0;
-}
-
-EDGE_NEON_INLINE float32x4_t edge_f32_scale__neon(float32x4_t a, float32x4_t k)
-{
-    const int32x4_t by = vshlq_n_s32(vreinterpretq_s32_f32(k), 23);
-    return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(a), by));
-}
-
-#define EDGE_F float32x4_t
-#define EDGE_F_LANES 4
-#define EDGE_F_TARGET 
-#define EDGE_F_NAME(what) what##__neon
 #include "kernels_mrl.h"
 /* ---- dot products --------------------------------------------------------------------------- */
 

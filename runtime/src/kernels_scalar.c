@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "kernels_f32_scalar.h"
+
 static int edge_available__scalar(void) { return 1; }
 
 /*
@@ -159,29 +161,6 @@ static size_t edge_soft_u64__scalar(const uint64_t *codes, size_t begin, size_t 
 
 /* ---- Matryoshka heads ----------------------------------------------------------------------- */
 
-static inline float edge_f32_load__scalar(const float *p) { return *p; }
-static inline void edge_f32_store__scalar(float *p, float a) { *p = a; }
-static inline float edge_f32_set1__scalar(float a) { return a; }
-static inline float edge_f32_add__scalar(float a, float b) { return a + b; }
-static inline float edge_f32_sub__scalar(float a, float b) { return a - b; }
-static inline float edge_f32_mul__scalar(float a, float b) { return a * b; }
-static inline float edge_f32_max__scalar(float a, float b) { return a > b ? a : b; }
-static inline int edge_f32_equal__scalar(float a, float b) { return a == b; }
-
-static inline float edge_f32_scale__scalar(float a, float k)
-{
-    uint32_t bits, by;
-    memcpy(&bits, &a, sizeof bits);
-    memcpy(&by, &k, sizeof by);
-    bits += by << 23;
-    memcpy(&a, &bits, sizeof a);
-    return a;
-}
-
-#define EDGE_F float
-#define EDGE_F_LANES 1
-#define EDGE_F_TARGET 
-#define EDGE_F_NAME(what) what##__scalar
 #include "kernels_mrl.h"
 
 static size_t edge_dot_i8__scalar(const int8_t *blocks, size_t n_groups, size_t begin, size_t end,
