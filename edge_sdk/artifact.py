@@ -26,7 +26,9 @@ from edge_sdk import containers
 from edge_sdk.errors import FormatError, OutputError, VersionError
 from edge_sdk.granularity import Granularity, parse
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""The newest that this version reads; a file names the oldest it needs. 2 brought sequences."""
+
 SUFFIX = {target: suffix for suffix, target in containers.SUFFIXES.items()}
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -34,7 +36,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One input or output: its name, shape and NumPy dtype."""
+    """One input or output: its name, shape and NumPy dtype; -1 stands for the frames of a call."""
 
     name: str
     shape: tuple[int, ...]
@@ -99,12 +101,69 @@ class Golden:
 
 
 @dataclass(frozen=True)
+class Signature:
+    """What a method of a file takes and gives, in the order of the graph."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True)
+class Method(Signature):
+    """One way to advance a recurrent model: `least` to `most` frames a call, None for any number.
+
+    `coverage` is the fraction of graph nodes that the accelerated delegate took, None if
+    not known of this engine.
+    """
+
+    least: int
+    most: int | None
+    coverage: float | None = None
+
+
+@dataclass(frozen=True)
+class SequenceInfo:
+    """What a file of a recurrent model says beyond other files.
+
+    Every method takes frames and the state, and gives the next state and the logits
+    after each frame: a caller that passes the state on may cut a sequence as it likes.
+
+    Attributes:
+        n_inputs, n_hidden, n_classes: Features in a frame, numbers in the state, classes.
+        ranks: Of W and U; None where the matrix is whole.
+        gate, update: The non-linearities.
+        parameters, macs: `macs` are multiply-accumulates of one frame.
+        methods: By name.
+        state: {input: output} to pass on from call to call; zeros before the first frame.
+        comparison: The file beside the model on whole real sequences, run "whole" and
+            "step" by step; over states and the logits after each frame.
+        accuracy: Of the logits after the last frame, run whole.
+        streaming_difference: The largest difference of whole and step by step.
+    """
+
+    n_inputs: int
+    n_hidden: int
+    n_classes: int
+    ranks: tuple[int | None, int | None]
+    gate: str
+    update: str
+    parameters: int
+    macs: int
+    methods: dict[str, Method]
+    state: dict[str, str]
+    comparison: dict[str, Comparison] = field(default_factory=dict)
+    accuracy: Accuracy | None = None
+    streaming_difference: float | None = None
+
+
+@dataclass(frozen=True)
 class Metadata:
     """All that an artifact says of itself; see DESIGN decision 2 for why each is here.
 
     Attributes:
         model: Zoo name or module:factory.
-        family: What kind of elasticity, "matformer".
+        family: "matformer", whose files hold granularities, or "fastgrnn", whose files
+            hold the methods of `sequence` and neither granularities nor inputs of their own.
         target: The engine: executorch, litert or onnx.
         quantization: "none" or "int8".
         elastic: Whether the file holds several granularities over shared weights.
@@ -118,6 +177,9 @@ class Metadata:
         labels: Class names in the order of the logits.
         toolchain: Versions of what wrote the file.
         weights_sha256: Digest of the universal model's weights.
+        golden: Of a sequence model, outputs are by way of running, "whole" and "step".
+        schema_version: The oldest that can read the file.
+        sequence: Of a recurrent model; None of others.
     """
 
     model: str
@@ -137,11 +199,22 @@ class Metadata:
     toolchain: dict[str, str] = field(default_factory=dict)
     weights_sha256: str = ""
     golden: Golden = field(default_factory=Golden)
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = 1
+    sequence: SequenceInfo | None = None
+
+    @property
+    def signatures(self) -> dict[str, Signature]:
+        """What can be run, by name: the granularities, or the methods of a recurrent model."""
+        if self.sequence is not None:
+            return dict(self.sequence.methods)
+        return dict.fromkeys(self.granularities, Signature(self.inputs, self.outputs))
 
     def to_json(self) -> str:
         """Return the metadata as one line of JSON."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        raw = asdict(self)
+        if self.sequence is None:
+            del raw["sequence"]  # older versions do not know it
+        return json.dumps(raw, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: bytes | str, *, where: str) -> Metadata:
@@ -173,6 +246,26 @@ class Metadata:
 
 
 def _typed(raw: dict[str, Any]) -> dict[str, Any]:
+    def specs(entries: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
+        return tuple(TensorSpec(e["name"], tuple(e["shape"]), e["dtype"]) for e in entries)
+
+    def method(entry: dict[str, Any]) -> Method:
+        return Method(**{**entry, "inputs": specs(entry["inputs"]),
+                         "outputs": specs(entry["outputs"])})
+
+    def sequence(entry: dict[str, Any] | None) -> SequenceInfo | None:
+        if (raw["family"] == "fastgrnn") != (entry is not None):
+            raise TypeError(f"family {raw['family']!r}, and sequence is {entry!r:.20}")
+        if entry is not None and (len(entry["state"]) != 1 or not any(
+                each["least"] == 1 for each in entry["methods"].values())):
+            raise ValueError("no state, or no method for one frame")
+        return None if entry is None else SequenceInfo(**{
+            **entry, "ranks": tuple(entry["ranks"]),
+            "methods": {name: method(each) for name, each in entry["methods"].items()},
+            "comparison": {way: Comparison(**c) for way, c in entry["comparison"].items()},
+            "accuracy": entry["accuracy"] and Accuracy(**entry["accuracy"]),
+        })
+
     def info(entry: dict[str, Any]) -> GranularityInfo:
         comparison, accuracy = entry["comparison"], entry["accuracy"]
         return GranularityInfo(**{
@@ -181,16 +274,13 @@ def _typed(raw: dict[str, Any]) -> dict[str, Any]:
             "accuracy": accuracy and Accuracy(**accuracy),
         })
 
-    def specs(entries: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
-        return tuple(TensorSpec(e["name"], tuple(e["shape"]), e["dtype"]) for e in entries)
-
     return {
         "trained": {name: tuple(widths) for name, widths in raw["trained"].items()},
         "boundaries": tuple(tuple(cuts) for cuts in raw["boundaries"]),
         "granularities": {name: info(entry) for name, entry in raw["granularities"].items()},
         "inputs": specs(raw["inputs"]), "outputs": specs(raw["outputs"]),
         "dims": tuple(raw["dims"]), "labels": tuple(raw["labels"]),
-        "golden": Golden(**raw["golden"]),
+        "golden": Golden(**raw["golden"]), "sequence": sequence(raw.get("sequence")),
     }
 
 

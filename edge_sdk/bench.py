@@ -15,7 +15,7 @@ from edge_sdk.engines import process
 
 def main(
     files: list[Path] = typer.Argument(..., help="Exported .pte, .tflite or .onnx files."),
-    repeats: int = typer.Option(100, min=1, help="Calls of each granularity."),
+    repeats: int = typer.Option(100, min=1, help="Calls of each granularity or method."),
     threads: int = typer.Option(1, min=1, help="Threads of the engine."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
@@ -31,7 +31,10 @@ def main(
         say(f"file    {file}  {artifact.metadata.target}  load {measured.load_ms:.1f} ms  "
             f"peak RAM {ram}  threads {threads}")
         for name, latency_ms in measured.latency_ms.items():
-            say(f"run     {name:<12} latency {latency_ms:.3f} ms  median of {repeats}")
+            frames = measured.frames.get(name)
+            latency = f"{latency_ms:.3f} ms" if frames is None else \
+                f"{latency_ms * 1e3:.1f} us for {frames} frame(s)"
+            say(f"run     {name:<12} latency {latency}  median of {repeats}")
     if as_json:
         say(json.dumps(results))
 

@@ -12,11 +12,11 @@ import os
 import platform
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import typer
 
@@ -35,12 +35,15 @@ from edge_sdk.engines.process import Measurement
 from edge_sdk.errors import DataError, UnsupportedModel
 from edge_sdk.granularity import Granularity, boundaries, parse, parse_list
 from edge_sdk.prove import Limits, accuracy, compare, eager, golden
-from edge_sdk.source import Source, find_source, from_sample, require_torch, trained
+from edge_sdk.source import Source, from_sample, require_torch, trained
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from edge_sdk.exporters.request import Lowered
+    from edge_sdk.exporters.to_c import CExport
+    from edge_sdk.fit import Choice
+    from edge_sdk.sequence.source import SequenceSource
 
 TARGETS = tuple(SUFFIX)
 
@@ -60,31 +63,53 @@ class Export:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON form, without golden arrays."""
-        metadata = asdict(self.metadata)
+        metadata = json.loads(self.metadata.to_json())
         metadata.pop("golden")
         return {"path": str(self.path), "bytes": self.n_bytes, "sha256": self.sha256,
                 "metadata": metadata, "measured": asdict(self.measured)}
 
 
+@overload
 def export(
-    model: nn.Module | Source, out: str | os.PathLike[str], *,
-    sample: Tensor | Sequence[Tensor] | None = None, target: str = "executorch",
+    model: nn.Module | SequenceSource, out: str | os.PathLike[str], *, target: Literal["c"],
+    sample: Any = None, quantize: str = "none", report: Callable[[str], None] = ...,
+) -> CExport: ...
+
+
+@overload
+def export(
+    model: nn.Module | Source | SequenceSource, out: str | os.PathLike[str], *, sample: Any = None,
+    target: str = ..., granularity: str = "XL", elastic: str | None = None,
+    quantize: str = "none", limits: Limits | None = None, report: Callable[[str], None] = ...,
+) -> Export: ...
+
+
+def export(
+    model: nn.Module | Source | SequenceSource, out: str | os.PathLike[str], *,
+    sample: Any = None, target: str = "executorch",
     granularity: str = "XL", elastic: str | None = None, quantize: str = "none",
     limits: Limits | None = None, report: Callable[[str], None] = lambda text: None,
-) -> Export:
+) -> Export | CExport:
     """Write `model` at one granularity, or several that share weights, as one verified file.
 
+    A `FastGRNNClassifier` has no granularities. Its .onnx takes sequences, and a second one,
+    `out` with -step in its name, one frame; its C is `out` with a header beside it.
+
     Args:
-        model: Holds nested FFNs (see `edge_sdk.nn.nesting.nest`), or a `Source`.
+        model: Holds nested FFNs (see `edge_sdk.nn.nesting.nest`), or a `Source`; or a
+            `FastGRNNClassifier`, or a `SequenceSource`.
         out: The file; its suffix must be the target's.
-        sample: The model's inputs, with a leading axis of one or more real cases:
-            all of them are compared.
-        target: executorch, litert or onnx.
+        sample: The model's inputs, tensors with a leading axis of one or more real cases:
+            all of them are compared. Of a `FastGRNNClassifier`, sequences (T, D).
+        target: executorch, litert or onnx; of a `FastGRNNClassifier` also c.
         granularity: S, M, L, XL or a Mix'n'Match such as S*2+M*2+L+XL.
         elastic: Several granularities, separated by commas, in one file instead.
         quantize: "none", or "int8".
         limits: How far the file may be from the model.
         report: Called with what is being done.
+
+    Returns:
+        What was written; the file named `out`, where there are two.
 
     Raises:
         GranularityError: No such granularity in this model.
@@ -92,16 +117,49 @@ def export(
         MissingDependency: The target's toolchain is not installed.
         OutputError: `out` can not be written.
     """
-    if not isinstance(model, Source):
-        if sample is None:
-            raise UnsupportedModel("sample inputs", "none", where="`sample`",
-                                   hint="pass real inputs, batch first: they prove the file")
-        require_torch()
-        samples = [sample] if hasattr(sample, "numpy") else list(sample)  # type: ignore[arg-type]
-        model = from_sample(type(model).__name__, model,
-                            [tensor.numpy() for tensor in samples])  # type: ignore[union-attr]
+    from edge_sdk.sequence.source import SequenceSource
+
+    if not isinstance(model, Source | SequenceSource):
+        model = _source(model, sample)
+    if isinstance(model, SequenceSource):
+        from edge_sdk.sequence.export import export_sequences
+        from edge_sdk.sequence.prove import LIMITS
+
+        demand_no_granularity(model.name, granularity=granularity, elastic=elastic)
+        return export_sequences(model, {target: Path(out)}, quantize=quantize,
+                                limits=limits or LIMITS, report=report)[0]
     return export_all(model, {target: Path(out)}, granularity=granularity, elastic=elastic,
                       quantize=quantize, limits=limits or Limits(), report=report)[0]
+
+
+def _source(model: nn.Module, sample: Any) -> Source | SequenceSource:
+    if sample is None:
+        raise UnsupportedModel("sample inputs", "none", where="`sample`",
+                               hint="pass real inputs, batch first: they prove the file")
+    require_torch()
+    from edge_sdk.sequence import source as sequence
+
+    if sequence.is_classifier(model):
+        return sequence.from_sample(type(model).__name__, model, sample)  # type: ignore[arg-type]
+    samples = [sample] if hasattr(sample, "numpy") else list(sample)
+    return from_sample(type(model).__name__, model, [tensor.numpy() for tensor in samples])
+
+
+def demand_no_granularity(name: str, **options: object) -> None:
+    """Check that no option of granularities was given for a model that has none.
+
+    Args:
+        name: The model's.
+        options: By the name of the option; "XL" is the default of `granularity`.
+
+    Raises:
+        UnsupportedModel: One was.
+    """
+    for option, value in options.items():
+        if value and (option, value) != ("granularity", "XL"):
+            raise UnsupportedModel(
+                "no choice of size: a fastgrnn model has one", f"{option} {value}", where=name,
+                hint="leave it out; smaller ones are trained with fewer hidden units and ranks")
 
 
 def export_all(
@@ -110,7 +168,7 @@ def export_all(
 ) -> list[Export]:
     """Write one file for each target in `outs`; all of them, or none. Errors as `export`."""
     for target, out in outs.items():
-        _check_out(target, out)
+        check_out(target, out)
     if quantize != "none" and source.synthetic:
         raise DataError("real inputs to prove a quantized file on", source.inputs_are,
                         where=source.name, hint="pass --data DIR, or set $EDGE_SDK_DATA")
@@ -127,17 +185,24 @@ def export_all(
     return exports
 
 
-def _check_target(target: str) -> None:
-    if target not in SUFFIX:
-        raise UnsupportedModel(f"one of the targets {', '.join(SUFFIX)}", repr(target),
-                               where="`target`", hint="--target executorch is the default")
+def _check_target(target: str, suffixes: Mapping[str, str] = SUFFIX) -> None:
+    if target not in suffixes:
+        raise UnsupportedModel(f"one of the targets {', '.join(suffixes)}", repr(target),
+                               where="`target`", hint="c is for fastgrnn models" if target == "c"
+                               else "--target executorch is the default")
 
 
-def _check_out(target: str, out: Path) -> None:
-    _check_target(target)
-    if out.suffix != SUFFIX[target]:
-        raise UnsupportedModel(f"a file ending in {SUFFIX[target]}", repr(out.name), where="`out`",
-                               hint=f"the suffix tells the engine: {out.stem}{SUFFIX[target]}")
+def check_out(target: str, out: Path, suffixes: Mapping[str, str] = SUFFIX) -> None:
+    """Check that `out` has the suffix of `target`.
+
+    Raises:
+        UnsupportedModel: It has another, or there is no such target.
+    """
+    _check_target(target, suffixes)
+    if out.suffix != suffixes[target]:
+        raise UnsupportedModel(f"a file ending in {suffixes[target]}", repr(out.name),
+                               where="`out`",
+                               hint=f"the suffix tells the engine: {out.stem}{suffixes[target]}")
 
 
 def _write(
@@ -170,7 +235,7 @@ def _write(
                       for name, array in expected[chosen[0].name].items()),
         dims=source.dims, dim=source.dim, preprocessing=source.preprocessing,
         labels=source.labels, weights_sha256=weights,
-        toolchain={**lowered.toolchain, "edge-inference-sdk": _version(),
+        toolchain={**lowered.toolchain, "edge-inference-sdk": version(),
                    "python": platform.python_version()},
     )
     lowered.write(path, metadata.to_json())
@@ -181,7 +246,7 @@ def _write(
     lowered.write(path, metadata.to_json())
     containers.seal(path)
     report(f"{target}: measuring")
-    _selftest(path)
+    selftest_quietly(path)
     return metadata, process.measure(path)
 
 
@@ -190,7 +255,8 @@ def _lower(target: str, request: Any) -> Lowered:
     return lowered
 
 
-def _selftest(path: Path) -> None:
+def selftest_quietly(path: Path) -> None:
+    """Run the golden inputs of a file again; errors as `edge_sdk.selftest.selftest`."""
     from edge_sdk.selftest import selftest
 
     selftest(path)
@@ -220,7 +286,8 @@ def _proved(
     return replace(metadata, granularities=infos, golden=golden(source, got, quantize))
 
 
-def _version() -> str:
+def version() -> str:
+    """Return this package's version."""
     from edge_sdk import __version__
 
     return str(__version__)
@@ -253,17 +320,19 @@ def describe(done: Export) -> str:
     return "\n".join(rows)
 
 
-def _outs(out: Path | None, targets: Sequence[str], stem: str) -> dict[str, Path]:
+def outs_in(
+    out: Path | None, targets: Sequence[str], stem: str, suffixes: Mapping[str, str] = SUFFIX,
+) -> dict[str, Path]:
     """Return a path for each target: `out` itself, or named in the folder `out`."""
     for target in targets:
-        _check_target(target)
-    if out is not None and out.suffix in containers.SUFFIXES:
+        _check_target(target, suffixes)
+    if out is not None and out.suffix in suffixes.values():
         if len(targets) > 1:
             raise UnsupportedModel("a folder for several targets", repr(str(out)), where="--out",
                                    hint="name a folder, or one --target")
         return {targets[0]: out}
     folder = out or Path(".")
-    return {target: folder / f"{stem}{SUFFIX[target]}" for target in targets}
+    return {target: folder / f"{stem}{suffixes[target]}" for target in targets}
 
 
 def main(
@@ -272,7 +341,7 @@ def main(
     fit_bytes: int = typer.Option(0, help="Best mix whose file has at most this many bytes."),
     fit_macs: int = typer.Option(0, help="Best mix with at most this many MACs."),
     fit_latency_ms: float = typer.Option(0.0, help="Best mix within this latency here."),
-    target: str = typer.Option("executorch", help="executorch, litert, onnx or all."),
+    target: str = typer.Option("executorch", help="executorch, litert, onnx, c or all."),
     quantize: str = typer.Option("none", help="none or int8."),
     model: str = typer.Option("matvit-digits", help="Zoo name, or module:factory."),
     checkpoint: Path = typer.Option(None, help="Weights instead of the shipped ones."),
@@ -288,41 +357,80 @@ def main(
         raise typer.BadParameter("--fit-... chooses one granularity; leave --elastic out")
     if sum(map(bool, (fit_bytes, fit_macs, fit_latency_ms))) > 1:
         raise typer.BadParameter("one --fit-... at a time")
-    targets = TARGETS if target == "all" else (target,)
+    choice = None
     with progress(quiet) as report:
-        report("loading the model")
-        source = find_source(model, checkpoint=checkpoint, data=data, dim=dim or None,
-                             n_cases=samples)
-        if fit_bytes or fit_macs or fit_latency_ms:
-            from edge_sdk.fit import export_fitting
+        from edge_sdk.sequence.source import SequenceSource, find
 
-            choice, done = export_fitting(
-                source, lambda name: _outs(out, targets, _stem(model, name, quantize)),
-                max_bytes=fit_bytes, max_macs=fit_macs, max_latency_ms=fit_latency_ms,
-                quantize=quantize, limits=Limits(), report=report)
+        report("loading the model")
+        source = find(model, checkpoint=checkpoint, data=data, dim=dim or None, n_cases=samples)
+        if isinstance(source, SequenceSource):
+            from edge_sdk.sequence.export import export_sequences, name_outs
+
+            demand_no_granularity(model, granularity=granularity, elastic=elastic,
+                                  fit_bytes=fit_bytes, fit_macs=fit_macs,
+                                  fit_latency_ms=fit_latency_ms)
+            done: Sequence[Export | CExport] = export_sequences(
+                source, name_outs(out, target, _stem(model, "", quantize)), quantize=quantize,
+                report=report)
         else:
-            name = "elastic" if elastic else parse(granularity, trained(source)).name
-            choice = None
-            done = export_all(
-                source, _outs(out, targets, _stem(model, name, quantize)),
-                granularity=granularity, elastic=elastic or None, quantize=quantize,
-                limits=Limits(), report=report)
+            targets = TARGETS if target == "all" else (target,)
+            choice, done = _export_granularities(
+                source, lambda name: outs_in(out, targets, _stem(model, name, quantize)),
+                granularity=granularity, elastic=elastic, quantize=quantize, report=report,
+                fits={"max_bytes": fit_bytes, "max_macs": fit_macs,
+                      "max_latency_ms": fit_latency_ms})
     if as_json:
-        say(json.dumps({"fit": choice and asdict(choice),
-                        "files": [export.to_dict() for export in done]}))
+        say(json.dumps({"fit": choice and asdict(choice), "files": [_packed(d) for d in done]}))
         return
     say(f"model   {source.name}  compared on {source.inputs_are}")
     if choice is not None:
         say(choice.describe())
     for export_ in done:
-        say(describe(export_))
+        say(_words(export_))
+
+
+def _export_granularities(
+    source: Source, outs: Callable[[str], dict[str, Path]], *, granularity: str, elastic: str,
+    quantize: str, fits: dict[str, Any], report: Callable[[str], None],
+) -> tuple[Choice | None, list[Export]]:
+    """Export the best fit if one is asked for, else what is named."""
+    if any(fits.values()):
+        from edge_sdk.fit import export_fitting
+
+        return export_fitting(source, outs, quantize=quantize, limits=Limits(), report=report,
+                              **fits)
+    name = "elastic" if elastic else parse(granularity, trained(source)).name
+    return None, export_all(source, outs(name), granularity=granularity, elastic=elastic or None,
+                            quantize=quantize, limits=Limits(), report=report)
+
+
+def _packed(done: Any) -> dict[str, Any]:
+    if hasattr(done, "metadata"):
+        packed: dict[str, Any] = done.to_dict()
+        return packed
+    from edge_sdk.sequence.export import pack_c
+
+    return pack_c(done)
+
+
+def _words(done: Any) -> str:
+    if not hasattr(done, "metadata"):
+        from edge_sdk.sequence.export import describe_c
+
+        return describe_c(done)
+    if done.metadata.sequence is not None:
+        from edge_sdk.sequence.export import describe as describe_sequence
+
+        return describe_sequence(done)
+    return describe(done)
 
 
 def _stem(model: str, granularity: str, quantize: str) -> str:
     name = model.replace(":", "-").replace(".", "-")
     # `*` in a file name is a trap in every shell.
     suffix = "" if quantize == "none" else f"-{quantize}"
-    return f"{name}-{granularity.replace('*', 'x')}{suffix}"
+    size = f"-{granularity.replace('*', 'x')}" if granularity else ""
+    return f"{name}{size}{suffix}"
 
 
 class _CallableModule(types.ModuleType):
@@ -332,7 +440,7 @@ class _CallableModule(types.ModuleType):
     that name; whichever comes first, the call works.
     """
 
-    def __call__(self, *args: Any, **options: Any) -> Export:
+    def __call__(self, *args: Any, **options: Any) -> Any:
         return export(*args, **options)
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import typer
 
-from edge_sdk.artifact import Artifact, open_artifact
+from edge_sdk.artifact import Artifact, SequenceInfo, TensorSpec, open_artifact
 from edge_sdk.console import command, say
 
 
 def describe(artifact: Artifact) -> str:
     """Return the aligned text that the command prints."""
     m = artifact.metadata
-    kind = "elastic" if m.elastic else "single"
+    kind = "sequences" if m.sequence is not None else "elastic" if m.elastic else "single"
     rows = [
         f"file    {artifact.path.name}  {artifact.path.stat().st_size} B  sha256 "
         f"{artifact.sha256[:16]}",
@@ -29,6 +28,8 @@ def describe(artifact: Artifact) -> str:
         rows.append("before  " + "  ".join(f"{k} {v}" for k, v in m.preprocessing.items()))
     if m.labels:
         rows.append(f"labels  {len(m.labels)}: {', '.join(m.labels[:5])}, ...")
+    if m.sequence is not None:
+        rows += _methods(m.sequence)
     for name, info in m.granularities.items():
         rows.append(f"size    {name:<12} widths {','.join(map(str, info.widths))}  "
                     f"{_count(info.parameters)} parameters  {_count(info.macs)} MACs")
@@ -41,8 +42,48 @@ def describe(artifact: Artifact) -> str:
             rows.append(f"top-1   {name:<12} {a.top1:.2%}  eager {a.eager:.2%}  n {a.n}  {a.split}")
     rows.append("tools   " + "  ".join(f"{k} {v}" for k, v in m.toolchain.items()))
     rows.append(f"weights sha256 {m.weights_sha256[:16]}  "
-                f"golden {len(m.golden.outputs)} granularities  schema {m.schema_version}")
+                f"golden {len(m.golden.outputs)} "
+                f"{'granularities' if m.sequence is None else 'ways'}  schema {m.schema_version}")
     return "\n".join(rows)
+
+
+def size(info: SequenceInfo) -> str:
+    """Return the line of a recurrent model's sizes."""
+    ranks = "/".join("whole" if rank is None else str(rank) for rank in info.ranks)
+    return (f"size    inputs {info.n_inputs}  hidden {info.n_hidden}  classes {info.n_classes}  "
+            f"ranks {ranks}  {info.parameters} parameters  {info.macs} MACs a frame")
+
+
+def figures(info: SequenceInfo, end: str = "") -> list[str]:
+    """Return the lines of what a recurrent model's file was proved on."""
+    rows = [f"check   {way:<12} n {c.n}  max difference {c.max_difference:.1e}  "
+            f"argmax agreement {c.argmax_agreement:.2%}  limit {c.limit}{end}"
+            for way, c in info.comparison.items()]
+    if info.streaming_difference is not None:
+        rows.append("stream  step by step is the whole sequence within "
+                    f"{info.streaming_difference:.1e}")
+    if info.accuracy is not None:
+        a = info.accuracy
+        rows.append(f"top-1   {'whole':<12} {a.top1:.2%}  eager {a.eager:.2%}  n {a.n}  {a.split}")
+    return rows
+
+
+def _methods(info: SequenceInfo) -> list[str]:
+    rows = [size(info), f"cell    gate {info.gate}  update {info.update}"]
+    for name, method in info.methods.items():
+        most = "any" if method.most is None else method.most
+        frames = str(most) if method.least == most else f"{method.least} to {most}"
+        rows.append(f"method  {name:<12} frames {frames}")
+        rows += [f"takes   {name:<12} {_spec(spec)}" for spec in method.inputs]
+        rows += [f"gives   {name:<12} {_spec(spec)}" for spec in method.outputs]
+    rows += [f"state   {name}: zeros at first, then the {given} of the call before"
+             for name, given in info.state.items()]
+    return [*rows, *figures(info)]
+
+
+def _spec(spec: TensorSpec) -> str:
+    shape = ", ".join("T" if n == -1 else str(n) for n in spec.shape)
+    return f"{spec.name}  {spec.dtype} [{shape}]"
 
 
 def _count(value: int | None) -> str:
@@ -56,7 +97,7 @@ def main(
     """Verify FILE and show what it says of itself."""
     artifact = open_artifact(file)
     if as_json:
-        say(json.dumps({"sha256": artifact.sha256, **asdict(artifact.metadata)}))
+        say(json.dumps({"sha256": artifact.sha256, **json.loads(artifact.metadata.to_json())}))
     else:
         say(describe(artifact))
 

@@ -109,9 +109,7 @@ def find_source(
     """
     require_torch()
     if ":" in model:
-        if dim is not None:
-            raise _no_dims(model)
-        return _from_factory(model, checkpoint)
+        return from_made(model, call_factory(model), checkpoint, dim)
     from edge_sdk import zoo
 
     if model not in zoo.names():
@@ -120,7 +118,8 @@ def find_source(
     return _from_zoo(model, checkpoint, data, dim, n_cases, embedding_only)
 
 
-def _no_dims(name: str) -> UnsupportedModel:
+def no_dims(name: str) -> UnsupportedModel:
+    """Return the error of a `dim` for a model that has none."""
     return UnsupportedModel("a model with a Matryoshka head for --dim", name, where="--dim",
                             hint="leave --dim out; a factory wraps its model in "
                                  "edge_sdk.nn.mrl.WithEmbedding itself")
@@ -139,9 +138,12 @@ def require_torch() -> None:
                                 hint="pip install 'edge-inference-sdk[export]'") from error
 
 
-def _from_factory(name: str, checkpoint: str | os.PathLike[str] | None) -> Source:
-    import torch
+def call_factory(name: str) -> Any:
+    """Return what the factory called module:factory makes.
 
+    Raises:
+        UnsupportedModel: There is none.
+    """
     module_name, _, function = name.partition(":")
     sys.path.insert(0, os.getcwd())  # as `python -m` and pytest do
     try:
@@ -150,9 +152,24 @@ def _from_factory(name: str, checkpoint: str | os.PathLike[str] | None) -> Sourc
         except (ImportError, AttributeError, ValueError) as error:
             raise UnsupportedModel("an importable module:factory", str(error), where=repr(name),
                                    hint="run in the folder that holds the module") from error
-        made = factory() if callable(factory) else factory
+        return factory() if callable(factory) else factory
     finally:
         sys.path.pop(0)
+
+
+def from_made(
+    name: str, made: Any, checkpoint: str | os.PathLike[str] | None, dim: int | None,
+) -> Source:
+    """Return the source that a factory made, or that of the (model, sample) it made.
+
+    Raises:
+        UnsupportedModel: It made something else, or a `dim` was asked for.
+        CheckpointError: The checkpoint does not fit.
+    """
+    import torch
+
+    if dim is not None:
+        raise no_dims(name)
     if isinstance(made, tuple) and len(made) == 2:
         model, sample = made
         samples = sample if isinstance(sample, tuple) else (sample,)
@@ -203,7 +220,7 @@ def _from_zoo(
     elif recipe.dims:
         exported = WithEmbedding(model, dim).eval()
     elif dim is not None:
-        raise _no_dims(name)
+        raise no_dims(name)
     source = Source(name, exported, {}, "", dims=recipe.dims, universal=model,
                     dim=(dim or recipe.dims[-1]) if recipe.dims else None)
     if card is not None:

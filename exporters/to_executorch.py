@@ -22,7 +22,7 @@ from edge_sdk.exporters.toolchain import require, versions
 from edge_sdk.nn.matformer import extract
 
 
-class _Program:
+class Program:
     """A lowered program; its constant methods are emitted anew at each `write`."""
 
     def __init__(self, executorch: Any, coverage: dict[str, float | None]) -> None:
@@ -77,7 +77,7 @@ def lower(request: Request) -> Lowered:
         coverage = {name: _coverage(get_delegation_info(
             edge.exported_program(name).graph_module)) for name in programs}
         request.report("emitting the program")
-        return _Program(edge.to_executorch(), coverage)
+        return Program(edge.to_executorch(), coverage)
 
 
 def _coverage(info: Any) -> float | None:

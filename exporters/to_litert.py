@@ -25,7 +25,7 @@ from edge_sdk.exporters.request import Lowered, Outputs, Request
 from edge_sdk.exporters.toolchain import require, require_platform, versions
 from edge_sdk.nn.matformer import extract
 
-_PLATFORMS = [("Linux", "x86_64"), ("Darwin", "arm64")]
+PLATFORMS = [("Linux", "x86_64"), ("Darwin", "arm64")]
 _FILE_IDENTIFIER = b"TFL3"
 _DATA_ALIGNMENT = 16  # schema.fbs: Buffer.data is (force_align: 16)
 _TYPES_IN_NAMES = re.compile(rb"[^/;]*\.[^/;._]*_")
@@ -45,7 +45,7 @@ class _Signature(nn.Module):
         return dict(zip(self.outputs, values, strict=True))
 
 
-class _FlatModel:
+class FlatModel:
     """A converted model as objects; its buffers are views of the converter's bytes."""
 
     def __init__(self, content: bytes, quantize: str, granularities: list[str]) -> None:
@@ -98,15 +98,15 @@ def lower(request: Request) -> Lowered:
                                where="target litert",
                                hint="int8 quantizes weights and activations of every Linear")
     # First, because where there is no converter, pip can not install it either.
-    require_platform("litert", _PLATFORMS)
+    require_platform("litert", PLATFORMS)
     request.report("loading LiteRT")
-    with _quiet():
+    with quiet():
         require("litert", ["litert_torch", "ai_edge_quantizer"])
     content = _convert(request)
     if request.quantize == "int8":
         request.report("quantizing to int8")
         content = _quantize(content)
-    return _FlatModel(content, request.quantize, [g.name for g in request.granularities])
+    return FlatModel(content, request.quantize, [g.name for g in request.granularities])
 
 
 def _convert(request: Request) -> bytes:
@@ -123,7 +123,7 @@ def _convert(request: Request) -> bytes:
         converter = converter.signature(granularity.name, module, sample_kwargs=sample)
     request.report(f"converting {len(request.granularities)} signature(s)")
     try:
-        with _quiet():
+        with quiet():
             content: bytes = converter.convert(strict_export=False).model_content()
     except RuntimeError as error:
         raise UnsupportedModel("operators that litert-torch converts",
@@ -145,7 +145,7 @@ def _quantize(content: bytes) -> bytes:
 
     tool = quantizer.Quantizer(content)
     tool.add_dynamic_config(".*", TFLOperationName.FULLY_CONNECTED, num_bits=8)
-    with _quiet():
+    with quiet():
         result = tool.quantize(enable_progress_bar=False, enable_progress_report=False)
     return bytes(result.quantized_model)
 
@@ -179,7 +179,7 @@ def _builder(n_bytes: int) -> Any:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the toolchain's progress lines, bars and deprecations off the terminal.
 
     All of them are written by Python; its C++ writes to stderr alone.

@@ -56,6 +56,32 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Callable:
 
 
 @pytest.fixture(scope="session")
+def sequence_file(tmp_path_factory: pytest.TempPathFactory) -> Callable:
+    """Return sequence_file(name): the `Export` of the tiny FastGRNN, lowered once a session.
+
+    `name` is a target, or onnx-step for the second file that ONNX has.
+    """
+    folder = tmp_path_factory.mktemp("sequences")
+    made: dict = {}
+
+    def get(name: str):
+        target, _, step = name.partition("-")
+        for module in ("torch", *TOOLCHAINS[target]):
+            pytest.importorskip(module)
+        if target not in made:
+            import tiny_sequence
+
+            from edge_sdk.artifact import SUFFIX
+            from edge_sdk.sequence.export import export_sequences
+
+            made[target] = export_sequences(tiny_sequence.source(),
+                                            {target: folder / f"m{SUFFIX[target]}"})
+        return made[target][1 if step else 0]
+
+    return get
+
+
+@pytest.fixture(scope="session")
 def data_root() -> Path:
     """The folder with real data sets: $EDGE_SDK_DATA, or ../shared/data beside the checkout."""
     named = os.environ.get("EDGE_SDK_DATA")

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +87,7 @@ def test_metadata_is_read_back_as_it_was_written(artifact, target, kind):
 
 def test_metadata_holds_what_an_export_knows_of_the_model(exported):
     metadata = exported.metadata
-    assert metadata.schema_version == SCHEMA_VERSION
+    assert metadata.schema_version == 1 < SCHEMA_VERSION  # what version 1 can read, it may
     assert metadata.trained == {"S": (8, 8), "M": (16, 16), "L": (32, 32), "XL": (64, 64)}
     assert metadata.labels == tuple("abcdefghij")
     assert len(metadata.weights_sha256) == 64
@@ -270,7 +270,7 @@ def test_text_that_is_not_our_metadata_is_a_format_error(text):
         Metadata.from_json(text, where="here")
 
 
-@pytest.mark.parametrize("field", [field for field in asdict(METADATA)])
+@pytest.mark.parametrize("field", [*json.loads(METADATA.to_json())])
 def test_metadata_without_a_field_is_a_format_error_or_has_its_default(field):
     raw = json.loads(METADATA.to_json())
     del raw[field]

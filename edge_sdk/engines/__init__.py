@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
+from typing import Any
 
 from edge_sdk.artifact import open_artifact
 from edge_sdk.engines.base import Engine
+from edge_sdk.engines.sequence import SequenceModel
 from edge_sdk.errors import FormatError
 
-__all__ = ["Engine", "engine_class", "load"]
+__all__ = ["Engine", "SequenceModel", "engine_class", "load"]
 
 _ENGINES = {
     "executorch": "ExecuTorchEngine",
@@ -18,14 +20,20 @@ _ENGINES = {
 }
 
 
-def load(path: str | os.PathLike[str], *, threads: int = 1) -> Engine:
+def load(path: str | os.PathLike[str], *, threads: int = 1) -> Any:
     """Load an artifact into the engine that it was made for.
+
+    Returns:
+        An `Engine`, or a `SequenceModel` if the file holds a recurrent model. For type
+        checkers there are `Engine.load` of each engine and `SequenceModel.load`.
 
     Raises:
         FormatError: Not an artifact, or damaged.
         MissingDependency: Its engine is not installed; the hint names the extra.
     """
-    return engine_class(open_artifact(path).metadata.target).load(path, threads=threads)
+    metadata = open_artifact(path).metadata
+    engine = engine_class(metadata.target).load(path, threads=threads)
+    return engine if metadata.sequence is None else SequenceModel(engine)
 
 
 def engine_class(target: str) -> type[Engine]:

@@ -2,7 +2,8 @@
 
 An engine is loaded from an artifact, says which granularities it can run, and
 runs one: inputs and outputs are NumPy arrays by name, batch 1. Choosing another
-granularity for the next call reloads nothing.
+granularity for the next call reloads nothing. Of a recurrent model an engine has
+methods instead, which `SequenceModel` calls.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Engine(ABC):
     Attributes:
         name: The engine's name as in `Metadata.target`.
         artifact: The verified file.
-        granularities: Names that `run` accepts, as exported.
+        granularities: Names that `run` accepts, as exported; none of a recurrent model.
         concurrent: Whether several threads may call `run` at once.
     """
 
@@ -34,6 +35,7 @@ class Engine(ABC):
     def __init__(self, artifact: Artifact, threads: int) -> None:
         self.artifact = artifact
         self.granularities = tuple(artifact.metadata.granularities)
+        self.signatures = artifact.metadata.signatures
         self._canonical = {name: name for name in self.granularities}
         self.prepare()
         self._open(threads)
@@ -80,13 +82,17 @@ class Engine(ABC):
         if granularity is not None and not isinstance(granularity, str):
             raise GranularityError(f"one of {', '.join(self.granularities)}", repr(granularity),
                                    where="`granularity`", hint="a name, or widths such as 32*3")
+        if not self.granularities:
+            raise GranularityError("a file with granularities", f"a {self.metadata.family} model",
+                                   where=str(self.artifact.path),
+                                   hint="edge_sdk.load gives its step(x, h) and run(x)")
         asked = self.granularities[-1] if granularity is None else granularity
         name = self._canonical.get(asked)
         if name is None:
             name = self._canonical[asked] = self._resolve(asked)
         self._check(inputs)
         # A view with strides is fine for NumPy and refused by ExecuTorch.
-        return self._run({key: np.ascontiguousarray(array) for key, array in inputs.items()}, name)
+        return self.call(name, {key: np.ascontiguousarray(array) for key, array in inputs.items()})
 
     def _resolve(self, granularity: str) -> str:
         name = self.metadata.resolve(granularity).name
@@ -118,5 +124,8 @@ class Engine(ABC):
         """Load the file into the engine."""
 
     @abstractmethod
-    def _run(self, inputs: Arrays, granularity: str) -> dict[str, NDArray[Any]]:
-        """Run checked inputs at a granularity that the file holds."""
+    def call(self, name: str, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        """Return the outputs of one of `signatures`, by name, from contiguous arrays.
+
+        Nothing is checked: `run` and `SequenceModel` do.
+        """

@@ -1,4 +1,4 @@
-"""ExecuTorch: each granularity is a method of the .pte."""
+"""ExecuTorch: each granularity, or way to advance a sequence, is a method of the .pte."""
 
 from __future__ import annotations
 
@@ -45,21 +45,22 @@ class ExecuTorchEngine(Engine):
             # The program must outlive its methods.
             self._program = Runtime.get().load_program(self.artifact.path)
             self._methods = {}
-            for name in self.granularities:
+            for name in self.signatures:
                 self._methods[name] = self._program.load_method(name)
         except RuntimeError as error:
             raise EngineError("a program that ExecuTorch loads", str(error),
                               where=str(self.artifact.path),
                               hint="compare `toolchain` in the metadata with pip list") from error
 
-    def _run(self, inputs: Arrays, granularity: str) -> dict[str, NDArray[Any]]:
-        tensors = [self._from_numpy(inputs[spec.name]) for spec in self.metadata.inputs]
+    def call(self, name: str, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        signature = self.signatures[name]
+        tensors = [self._from_numpy(inputs[spec.name]) for spec in signature.inputs]
         try:
-            outputs = self._methods[granularity].execute(tensors)
+            outputs = self._methods[name].execute(tensors)
         except RuntimeError as error:
             raise EngineError("a run without an error", str(error),
-                              where=f"{granularity} of {self.artifact.path}",
+                              where=f"{name} of {self.artifact.path}",
                               hint="selftest shows whether the file runs here") from error
         # Outputs live in the method's own memory, which the next call overwrites.
         return {spec.name: output.numpy().copy()
-                for spec, output in zip(self.metadata.outputs, outputs, strict=True)}
+                for spec, output in zip(signature.outputs, outputs, strict=True)}

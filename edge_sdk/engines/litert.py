@@ -1,4 +1,4 @@
-"""LiteRT: each granularity is a signature of the .tflite.
+"""LiteRT: each granularity, or way to advance a sequence, is a signature of the .tflite.
 
 CompiledModel with a weight cache instead of the Interpreter: signatures share the
 packed weights, and fault them in when first run. S, M, L and XL of a 10.8 MB model,
@@ -51,12 +51,12 @@ class LiteRTEngine(Engine):
                               where=str(self.artifact.path),
                               hint="compare `toolchain` in the metadata with pip list") from error
 
-    def _run(self, inputs: Arrays, granularity: str) -> dict[str, NDArray[Any]]:
+    def call(self, name: str, inputs: Arrays) -> dict[str, NDArray[Any]]:
         try:
-            return self._runners[granularity](inputs)
+            return self._runners[name](inputs)
         except (RuntimeError, ValueError) as error:
             raise EngineError("a run without an error", str(error),
-                              where=f"{granularity} of {self.artifact.path}",
+                              where=f"{name} of {self.artifact.path}",
                               hint="load the file anew; selftest shows whether it runs here"
                               ) from error
 
@@ -66,8 +66,8 @@ class LiteRTEngine(Engine):
             cpu_options=litert.CpuOptions(num_threads=threads,
                                           xnnpack_weight_cache_path=_WEIGHT_CACHE))
         model = litert.CompiledModel.from_file(str(self.artifact.path), options=options)
-        return {name: _Signature(model, name, self.metadata.outputs).run
-                for name in self.granularities}
+        return {name: _Signature(model, name, signature.outputs).run
+                for name, signature in self.signatures.items()}
 
     def _interpret(self, tflite: Any, threads: int) -> dict[str, _Runner]:
         if self.metadata.quantization != "none":
@@ -81,7 +81,7 @@ class LiteRTEngine(Engine):
         def bind(runner: Any) -> _Runner:
             return lambda inputs: dict(runner(**inputs))
 
-        return {name: bind(interpreter.get_signature_runner(name)) for name in self.granularities}
+        return {name: bind(interpreter.get_signature_runner(name)) for name in self.signatures}
 
 
 class _Signature:

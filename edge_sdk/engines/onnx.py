@@ -50,7 +50,8 @@ class OnnxEngine(Engine):
             raise EngineError("a graph that ONNX Runtime loads", _first_line(error),
                               where=str(self.artifact.path),
                               hint="compare `toolchain` in the metadata with pip list") from error
-        self._outputs = [spec.name for spec in self.metadata.outputs]
+        # One graph, so whatever it holds has the same outputs.
+        self._outputs = [spec.name for spec in next(iter(self.signatures.values())).outputs]
         self._widths: dict[str, NDArray[np.int64]] = {}
         if self.metadata.elastic:
             for name, info in self.metadata.granularities.items():
@@ -65,10 +66,10 @@ class OnnxEngine(Engine):
             self._widths[found.name] = block_counts(found, self.metadata.boundaries)
         return found.name
 
-    def _run(self, inputs: Arrays, granularity: str) -> dict[str, NDArray[Any]]:
+    def call(self, name: str, inputs: Arrays) -> dict[str, NDArray[Any]]:
         feed = dict(inputs)
-        if granularity in self._widths:
-            feed[WIDTHS] = self._widths[granularity]
+        if name in self._widths:
+            feed[WIDTHS] = self._widths[name]
         try:
             outputs = self._session.run(self._outputs, feed)
         except Exception as error:  # ONNX Runtime's exceptions have no base but this

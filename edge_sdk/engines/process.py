@@ -15,10 +15,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from numpy.typing import NDArray
 from edge_sdk import errors
 from edge_sdk.artifact import Arrays, open_artifact, unpack_array
 from edge_sdk.errors import EdgeError, EngineError
+
+if TYPE_CHECKING:
+    from edge_sdk.engines import Engine, SequenceModel
 
 Outputs = dict[str, dict[str, NDArray[Any]]]
 
@@ -36,6 +39,7 @@ class Measurement:
 
     `peak_rss_mb` is the peak resident memory above that of the imported engine,
     after every granularity was run once; None where the system does not tell.
+    `frames` says how many frames a call of each method of a recurrent model took.
     """
 
     load_ms: float
@@ -43,6 +47,7 @@ class Measurement:
     peak_rss_mb: float | None
     repeats: int
     threads: int
+    frames: dict[str, int] = field(default_factory=dict)
 
 
 def run(
@@ -69,6 +74,42 @@ def run(
                 name, _, output = key.partition("/")
                 outputs[name][output] = arrays[key]
         return outputs
+
+
+def run_sequences(path: Path, sequences: Sequence[NDArray[np.float32]]) -> Outputs:
+    """Return what the file of a recurrent model answers on whole sequences.
+
+    Args:
+        path: An artifact.
+        sequences: n of them, (T, D) each.
+
+    Returns:
+        {"whole": ..., "step": ...}, run at once and frame by frame, each with "logits"
+        (n, C) after the last frame, "frames" (sum of T, C) after each, and "state" (n, H).
+
+    Raises:
+        EdgeError: As the engine raised it.
+        EngineError: The engine's process died.
+    """
+    with tempfile.TemporaryDirectory(prefix="edge_sdk-") as folder:
+        _save(Path(folder) / "inputs.npz", join(sequences))
+        _child(folder, {"do": "run_sequences", "path": str(path), "threads": 1})
+        outputs: Outputs = {"whole": {}, "step": {}}
+        with np.load(Path(folder) / "outputs.npz") as arrays:
+            for key in arrays.files:
+                way, _, output = key.partition("/")
+                outputs[way][output] = arrays[key]
+        return outputs
+
+
+def join(sequences: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
+    """Return sequences end to end, "x" (sum of T, D), and their "lengths" (n,)."""
+    return {"x": np.concatenate(sequences), "lengths": np.array([len(x) for x in sequences])}
+
+
+def part(joined: Arrays) -> list[NDArray[np.float32]]:
+    """Return the sequences that `join` put end to end."""
+    return np.split(joined["x"], np.cumsum(joined["lengths"])[:-1])
 
 
 def measure(
@@ -125,7 +166,8 @@ def _death(code: int, stderr: str) -> str:
 def _answer(folder: Path) -> None:
     request = json.loads((folder / "request.json").read_text())
     try:
-        result = _run(folder, request) if request["do"] == "run" else _measure(request)
+        result = {"run": _run, "run_sequences": _run_sequences, "measure": _measure}[
+            request["do"]](folder, request)
     except EdgeError as error:
         result = {"error": {"kind": type(error).__name__, "expected": error.expected,
                             "got": error.got, "where": error.where, "hint": error.hint}}
@@ -149,35 +191,87 @@ def _run(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _measure(request: dict[str, Any]) -> dict[str, Any]:
+def _run_sequences(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
+    from edge_sdk.engines import SequenceModel
+
+    with np.load(folder / "inputs.npz") as arrays:
+        sequences = part(arrays)
+    model = SequenceModel.load(request["path"], threads=request["threads"])
+
+    def by_step(x: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        h, each = model.start(), []
+        for frame in x:
+            h, logits = model.step(frame, h)
+            each.append(logits)
+        return h, np.stack(each)
+
+    outputs = {}
+    for way, advance in (("whole", model.advance), ("step", by_step)):
+        states, frames = zip(*map(advance, sequences), strict=True)
+        outputs[f"{way}/logits"] = np.stack([each[-1] for each in frames])
+        outputs[f"{way}/frames"] = np.concatenate(frames)
+        outputs[f"{way}/state"] = np.stack(states)
+    _save(folder / "outputs.npz", outputs)
+    return {}
+
+
+def _measure(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
     from edge_sdk.engines import engine_class, load
 
     metadata = open_artifact(request["path"]).metadata
     engine_class(metadata.target).prepare()
     golden = {name: unpack_array(packed) for name, packed in metadata.golden.inputs.items()}
-    cases = [{name: np.ascontiguousarray(array[i : i + 1]) for name, array in golden.items()}
-             for i in range(len(next(iter(golden.values()))))]
     base_mb = resident_mb(reset_peak=True)
     start = time.perf_counter()
-    engine = load(request["path"], threads=request["threads"])
+    model = load(request["path"], threads=request["threads"])
     load_ms = (time.perf_counter() - start) * 1e3
-    names = request["granularities"] or list(engine.granularities)
-    for name in names:
-        engine.run(cases[0], name)
+    frames: dict[str, int] = {}
+    if metadata.sequence is None:
+        calls = _granularity_calls(model, golden, request["granularities"])
+    else:
+        calls, frames = _method_calls(model, golden)
+    for call in calls.values():
+        call(0)
     peak_mb = peak_resident_mb()
-    times: dict[str, list[float]] = {name: [] for name in names}
+    times: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(request["repeats"] + 5):
-        for name in names:
+        for name, call in calls.items():
             start = time.perf_counter()
-            engine.run(cases[turn % len(cases)], name)
+            call(turn)
             if turn >= 5:  # the first rounds warm the caches
                 times[name].append((time.perf_counter() - start) * 1e3)
     return {
         "load_ms": load_ms,
         "latency_ms": {name: statistics.median(taken) for name, taken in times.items()},
         "peak_rss_mb": None if peak_mb is None or base_mb is None else peak_mb - base_mb,
-        "repeats": request["repeats"], "threads": request["threads"],
+        "repeats": request["repeats"], "threads": request["threads"], "frames": frames,
     }
+
+
+def _granularity_calls(
+    engine: Engine, golden: Arrays, names: Sequence[str] | None,
+) -> dict[str, Callable[[int], object]]:
+    """Return a function for each granularity that runs it on the golden case of a turn."""
+    cases = [{name: np.ascontiguousarray(array[i : i + 1]) for name, array in golden.items()}
+             for i in range(len(next(iter(golden.values()))))]
+    return {name: lambda turn, name=name: engine.run(  # type: ignore[misc]
+        cases[turn % len(cases)], name) for name in names or engine.granularities}
+
+
+def _method_calls(
+    model: SequenceModel, golden: Arrays,
+) -> tuple[dict[str, Callable[[int], object]], dict[str, int]]:
+    """Return functions that run each method on golden frames, and how many frames each takes."""
+    x, frames = golden["x"], {}
+    calls: dict[str, Callable[[int], object]] = {}
+    for name, method in model.info.methods.items():
+        n = max(method.least, min(method.most or len(x), len(x)))
+        inputs = {spec.name: np.zeros(spec.shape, np.float32) if spec.name in model.info.state
+                  else np.resize(x, (n, x.shape[1])) for spec in method.inputs}
+        calls[name] = lambda turn, name=name, inputs=inputs: (  # type: ignore[misc]
+            model.engine.call(name, inputs))
+        frames[name] = n
+    return calls, frames
 
 
 def resident_mb(*, reset_peak: bool = False) -> float | None:
