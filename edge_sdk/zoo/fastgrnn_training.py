@@ -261,7 +261,8 @@ class Batches:
         other = F.interpolate(other.T[None], size=len(features), mode="linear",
                               align_corners=True)[0].T
         other = other - other.mean() + features.mean()
-        return share * features + (1.0 - share) * other
+        mixed: Tensor = share * features + (1.0 - share) * other
+        return mixed
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         noise = torch.randn(len(self.features), generator=self.generator)
