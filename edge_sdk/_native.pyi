@@ -1,5 +1,3 @@
-# ruff: noqa
-# Written by: python -m nanobind.stubgen -m edge_sdk._native -o edge_sdk/_native.pyi
 """The C99 core, bound with nanobind."""
 
 from collections.abc import Sequence
@@ -222,3 +220,87 @@ class LogMel:
     @property
     def size(self) -> int:
         """Bytes of state and workspace."""
+
+class FastGRNNCell:
+    """An opened .grnn file."""
+
+    def __init__(self, bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], verify: bool = True) -> None: ...
+
+    @property
+    def n_inputs(self) -> int: ...
+
+    @property
+    def n_hidden(self) -> int: ...
+
+    @property
+    def n_classes(self) -> int: ...
+
+    @property
+    def is_integer(self) -> bool: ...
+
+    @property
+    def rank_w(self) -> int: ...
+
+    @property
+    def rank_u(self) -> int: ...
+
+    def run(self, x: NDArray[numpy.float32]) -> NDArray[numpy.float32]:
+        """
+        Return the logits (C,) after the last frame of x (T, D), all float32.
+
+        Raises:
+            ShapeError: Another shape or dtype, or T is 0.
+            CodeError: NaN or infinity in x, a sum beyond float32, or no head.
+        """
+
+    def states(self, x: NDArray[numpy.float32]) -> NDArray[numpy.float32]:
+        """
+        Return the state after each frame of x (T, D), shape (T, H) float32; as `run`.
+        """
+
+    def integers(self, x: NDArray[numpy.int16]) -> tuple[NDArray[numpy.int16], NDArray[numpy.int32]]:
+        """
+        Return (states (T, H) int16, logits (C,) int32) of a model in integers.
+        """
+
+    def step(self, x: NDArray[numpy.float32], h: NDArray[numpy.float32] | None = None, out: tuple[NDArray[numpy.float32], NDArray[numpy.float32]] | None = None) -> tuple[NDArray[numpy.float32], NDArray[numpy.float32]]:
+        """
+        Return (h' (H,), logits (C,)) of one frame x (D,) and a state h (H,), all float32.
+
+        Args:
+            x: Features, before normalization.
+            h: The state before it; None: zeros.
+            out: Arrays for h' and logits, which are then returned; h' may be h.
+
+        Raises:
+            ShapeError: Another shape or dtype.
+            CodeError: NaN or infinity in x or h, or a sum beyond float32.
+        """
+
+class FastGRNNStream:
+    """A state, and what has been heard so far."""
+
+    def __init__(self, cell: FastGRNNCell) -> None: ...
+
+    def push(self, x: NDArray[numpy.float32], out: NDArray[numpy.float32] | None = None) -> NDArray[numpy.float32]:
+        """
+        Take a frame (D,) or frames (T, D) float32; return the logits (C,) after them.
+
+        Args:
+            x: Features, before normalization.
+            out: An array for the logits, which is then returned.
+
+        Raises:
+            ShapeError: Another shape or dtype.
+            CodeError: NaN or infinity; the state is then as it was.
+        """
+
+    def reset(self) -> None:
+        """Start again with a state of zeros."""
+
+    @property
+    def h(self) -> NDArray[numpy.float32]:
+        """The state (H,) float32: a copy of it, and to be set."""
+
+    @h.setter
+    def h(self, value: NDArray[numpy.float32], /) -> None: ...

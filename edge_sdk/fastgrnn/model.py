@@ -29,7 +29,8 @@ class FastGRNN(_native.FastGRNNCell):
     """A FastGRNN, immutable; `build` or `load` one. Any number of threads may run it at once.
 
     `n_inputs`, `n_hidden` and `n_classes` say what it is; without a head n_classes is 0 and
-    logits are empty.
+    logits are empty. A model in integers (`is_integer`) takes floats and gives floats too:
+    features are rounded half up to its input_bits, logits are its integers / 2**logit_bits.
     """
 
     def __init__(self, data: NDArray[np.uint8], *, verify: bool = True) -> None:
@@ -130,8 +131,6 @@ class FastGRNN(_native.FastGRNNCell):
 class Stream(_native.FastGRNNStream):
     """What a cell has heard so far; for one thread.
 
-    `push(x, out=None)` takes a frame (D,) or frames (T, D) float32 and returns the logits
-    (C,); with `out` it writes them there and returns None. All bits are those of
-    `FastGRNN.run` on everything since the start. `h` is the state (H,), to be read and
-    set; `reset()` starts again. An error leaves the state as it was.
+    Its bits are those of `FastGRNN.run` on all frames since the start, however they came.
+    An error leaves the state as it was.
     """

@@ -199,6 +199,8 @@ class Stream {
 
 } // namespace
 
+#define FLOATS "NDArray[numpy.float32]"
+
 void bind_fastgrnn(nb::module_ &m) {
     nb::class_<Cell>(m, "FastGRNNCell", nb::is_weak_referenceable(), "An opened .grnn file.")
         .def(nb::init<In<uint8_t, 1>, bool>(), nb::arg("bytes"), nb::arg("verify") = true)
@@ -208,15 +210,47 @@ void bind_fastgrnn(nb::module_ &m) {
         .def_prop_ro("is_integer", [](const Cell &self) { return self.cell().integers != 0; })
         .def_prop_ro("rank_w", [](const Cell &self) { return self.cell().rank_w; })
         .def_prop_ro("rank_u", [](const Cell &self) { return self.cell().rank_u; })
-        .def("run", &Cell::run, nb::arg("x").none())
-        .def("states", &Cell::states, nb::arg("x").none())
-        .def("integers", &Cell::integers, nb::arg("x").noconvert())
+        .def("run", &Cell::run, nb::arg("x").none(),
+             nb::sig("def run(self, x: " FLOATS ") -> " FLOATS),
+             "Return the logits (C,) after the last frame of x (T, D), all float32.\n\n"
+             "Raises:\n"
+             "    ShapeError: Another shape or dtype, or T is 0.\n"
+             "    CodeError: NaN or infinity in x, a sum beyond float32, or no head.")
+        .def("states", &Cell::states, nb::arg("x").none(),
+             nb::sig("def states(self, x: " FLOATS ") -> " FLOATS),
+             "Return the state after each frame of x (T, D), shape (T, H) float32; as `run`.")
+        .def("integers", &Cell::integers, nb::arg("x").noconvert(),
+             nb::sig("def integers(self, x: NDArray[numpy.int16]) -> "
+                     "tuple[NDArray[numpy.int16], NDArray[numpy.int32]]"),
+             "Return (states (T, H) int16, logits (C,) int32) of a model in integers.")
         .def("step", &Cell::step, nb::arg("x").none(), nb::arg("h") = nb::none(),
-             nb::arg("out") = nb::none());
+             nb::arg("out") = nb::none(),
+             nb::sig("def step(self, x: " FLOATS ", h: " FLOATS " | None = None, out: tuple["
+                     FLOATS ", " FLOATS "] | None = None) -> tuple[" FLOATS ", " FLOATS "]"),
+             "Return (h' (H,), logits (C,)) of one frame x (D,) and a state h (H,), all float32.\n"
+             "\n"
+             "Args:\n"
+             "    x: Features, before normalization.\n"
+             "    h: The state before it; None: zeros.\n"
+             "    out: Arrays for h' and logits, which are then returned; h' may be h.\n\n"
+             "Raises:\n"
+             "    ShapeError: Another shape or dtype.\n"
+             "    CodeError: NaN or infinity in x or h, or a sum beyond float32.");
 
     nb::class_<Stream>(m, "FastGRNNStream", "A state, and what has been heard so far.")
         .def(nb::init<const Cell &>(), nb::keep_alive<1, 2>(), nb::arg("cell"))
-        .def("push", &Stream::push, nb::arg("x").none(), nb::arg("out") = nb::none())
-        .def("reset", &Stream::reset)
-        .def_prop_rw("h", &Stream::h, &Stream::set_h);
+        .def("push", &Stream::push, nb::arg("x").none(), nb::arg("out") = nb::none(),
+             nb::sig("def push(self, x: " FLOATS ", out: " FLOATS " | None = None) -> " FLOATS),
+             "Take a frame (D,) or frames (T, D) float32; return the logits (C,) after them.\n\n"
+             "Args:\n"
+             "    x: Features, before normalization.\n"
+             "    out: An array for the logits, which is then returned.\n\n"
+             "Raises:\n"
+             "    ShapeError: Another shape or dtype.\n"
+             "    CodeError: NaN or infinity; the state is then as it was.")
+        .def("reset", &Stream::reset, "Start again with a state of zeros.")
+        .def_prop_rw("h", &Stream::h, &Stream::set_h,
+                     nb::for_getter(nb::sig("def h(self) -> " FLOATS)),
+                     nb::for_setter(nb::sig("def h(self, value: " FLOATS ", /) -> None")),
+                     "The state (H,) float32: a copy of it, and to be set.");
 }

@@ -68,6 +68,7 @@ static edge_status check_state(const edge_fastgrnn *cell, const void *state, siz
     return size < edge_fastgrnn_state_size(cell) ? EDGE_ERR_CAPACITY : EDGE_OK;
 }
 
+EDGE_SMALL
 edge_status edge_fastgrnn_init(const edge_fastgrnn *cell, void *state, size_t state_size)
 {
     const edge_status status = check_state(cell, state, state_size);
@@ -233,6 +234,7 @@ static edge_status start(const edge_fastgrnn *cell, void *state, size_t size, wo
 }
 
 /* Frames of floats or of integers, one of them NULL, and states likewise. */
+EDGE_SMALL
 static edge_status run_fixed(const edge_fastgrnn *cell, int16_t *h, const float *x,
                              const int16_t *x_q, size_t n_frames, float *states,
                              int16_t *states_q)
@@ -291,6 +293,7 @@ edge_status edge_fastgrnn_step(const edge_fastgrnn *cell, void *state, size_t st
     return edge_fastgrnn_run(cell, state, state_size, x, 1, NULL);
 }
 
+EDGE_SMALL
 edge_status edge_fastgrnn_logits_i32(const edge_fastgrnn *cell, void *state, size_t state_size,
                                      int32_t *logits)
 {

@@ -110,7 +110,7 @@ static EDGE_F_TARGET void EDGE_F_NAME(edge_fastgrnn_update)(const edge_fastgrnn 
                                                            const float *wx, const float *uh,
                                                            float *h)
 {
-#if EDGE_F_LANES > 1 /* the pair that nearly all cells have */
+#if EDGE_F_LANES > 4 /* the pair that nearly all cells have */
     if (cell->gate == EDGE_SIGMOID && cell->update == EDGE_TANH) {
         EDGE_F_NAME(edge_update)(cell, wx, uh, h, EDGE_SIGMOID, EDGE_TANH);
         return;

@@ -2,7 +2,7 @@
 #ifndef EDGE_KERNELS_F32_AVX2_H
 #define EDGE_KERNELS_F32_AVX2_H
 
-#include <immintrin.h>
+#include "kernels_intrinsics.h"
 
 #define EDGE_AVX2 __attribute__((target("avx2,bmi,popcnt")))
 #define EDGE_AVX2_INLINE static inline __attribute__((always_inline)) EDGE_AVX2

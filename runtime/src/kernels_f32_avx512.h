@@ -2,16 +2,7 @@
 #ifndef EDGE_KERNELS_F32_AVX512_H
 #define EDGE_KERNELS_F32_AVX512_H
 
-/* g++ 12 takes what these headers leave undefined on purpose for a mistake (GCC bug 105593). */
-#if !defined(__clang__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-#include <immintrin.h>
-#if !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif
+#include "kernels_intrinsics.h"
 
 #define EDGE_AVX512 __attribute__((target("avx512f,avx512vpopcntdq,avx512vnni,bmi,popcnt")))
 #define EDGE_AVX512_INLINE static inline __attribute__((always_inline)) EDGE_AVX512
