@@ -1,3 +1,5 @@
+# ruff: noqa
+# Written by: python -m nanobind.stubgen -m edge_sdk._native -o edge_sdk/_native.pyi
 """The C99 core, bound with nanobind."""
 
 from collections.abc import Sequence

@@ -471,3 +471,27 @@ def test_threads_share_a_model():
 def test_the_vectors_are_those_that_their_generator_writes():
     want = exact.HEAD + "\n".join(exact.lines()) + "\n"
     assert (FOLDER / "fastgrnn.txt").read_text() == want
+
+
+@pytest.mark.parametrize("ranks", [(None, None), (3, 4)])
+@pytest.mark.parametrize("bare", [False, True])
+def test_the_integers_come_back_from_a_file(ranks, bare):
+    rng = np.random.default_rng(0)
+
+    def normal(*shape):
+        return (rng.standard_normal(shape) * shape[0] ** -0.5).astype(np.float32)
+
+    w = (normal(7, 9),) if ranks[0] is None else (normal(7, 3), normal(3, 9))
+    u = (normal(9, 9),) if ranks[1] is None else (normal(9, 4), normal(4, 9))
+    more = {} if bare else {"head": normal(9, 5), "head_bias": normal(5), "mean": normal(7),
+                            "scale": np.ones(7, np.float32), "labels": tuple("abcde")}
+    weights = Weights(w=w, u=u, bias_gate=normal(9), bias_update=normal(9), zeta=0.6, nu=0.1,
+                      **more)
+    integers = quantize(weights, features=normal(50, 7))
+    model = FastGRNN.build(integers)
+    back = model.quantized()
+    frames = integers.quantize_input(normal(20, 7))
+    np.testing.assert_array_equal(back.states(frames), integers.states(frames))
+    np.testing.assert_array_equal(FastGRNN.build(back)._data, model._data)
+    with pytest.raises(FormatError, match="float32"):
+        FastGRNN.build(weights).quantized()

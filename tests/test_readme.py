@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*/elastic.json"))
 ADAPTIVE = sorted((ROOT / "benchmarks" / "results").glob("*/adaptive.json"))
 CODES = sorted((ROOT / "benchmarks" / "results").glob("*/codes.json"))
+FASTGRNN = sorted((ROOT / "benchmarks" / "results").glob("*/fastgrnn.json"))
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +44,25 @@ def test_the_readmes_words_on_what_adapts_are_made_from_the_committed_results(re
     assert written in made
 
 
+def test_the_readmes_words_on_fastgrnn_are_made_from_committed_results_card_and_budget(readme):
+    from benchmarks.readme_fastgrnn import BEGIN, BUDGET, CARD, END, block
+
+    written = readme.partition(BEGIN)[2].partition(END)[0].strip()
+    card, budget = (json.loads(path.read_text()) for path in (CARD, BUDGET))
+    made = [block(json.loads(path.read_text()), card, budget) for path in FASTGRNN]
+    assert written in made
+
+
 @pytest.mark.parametrize("path", CODES, ids=lambda path: path.parent.name)
 def test_committed_results_on_codes_name_the_command_of_each_part(path):
     for name, part in json.loads(path.read_text())["parts"].items():
         assert part["command"].startswith(f"python -m benchmarks.codes --only {name}")
+
+
+@pytest.mark.parametrize("path", FASTGRNN, ids=lambda path: path.parent.name)
+def test_committed_results_on_fastgrnn_name_the_command_of_each_part(path):
+    for name, part in json.loads(path.read_text())["parts"].items():
+        assert part["command"] == f"python -m benchmarks.fastgrnn --only {name}"
 
 
 def test_every_file_that_the_readme_links_exists(readme):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk import corefile
-from edge_sdk.errors import ShapeError
+from edge_sdk.errors import FormatError, ShapeError
 from edge_sdk.fastgrnn.weights import NONLINEARITIES, Floats, Weights
 
 if TYPE_CHECKING:
@@ -70,6 +70,59 @@ def _integers(weights: QuantizedWeights) -> list[corefile.Section]:
         *_vectors("BIAS", weights.bias_gate, weights.bias_update, weights.head_bias),
         *_vectors("NORM", weights.mean, weights.multiplier),
     ]
+
+
+def unpack_integers(data: Bytes, d: int, h: int, labels: tuple[str, ...],
+                    preprocessing: Mapping[str, Any]) -> QuantizedWeights:
+    """Return the integers of a file that the core has verified, of D inputs and H hidden.
+
+    Raises:
+        FormatError: Its arithmetic is float32.
+    """
+    from edge_sdk.fastgrnn.fixed_point import QuantizedMatrix
+    from edge_sdk.fastgrnn.integer import QuantizedWeights
+
+    parts = {entry.tag: data[entry.offset : entry.offset + entry.size]
+             for entry in corefile.table(data)}
+    if "FIXD" not in parts:
+        raise FormatError("a file of integers", "one of float32", where="CELL",
+                          hint="FastGRNN.build(quantize(weights, ...)) makes one")
+    rank_w, rank_u, classes, gate, update, *_ = parts["CELL"][:48].view(np.uint32).tolist()
+    weights, bias, norm = (Reader(parts.get(tag, np.empty(0, np.uint8)))
+                           for tag in ("WGHT", "BIAS", "NORM"))
+
+    def matrix(n_in: int, n_out: int) -> QuantizedMatrix:
+        q = weights.take(np.int8, n_in * n_out, 64).reshape(n_out, n_in)
+        return QuantizedMatrix(q, weights.take(np.int8, n_out, 64))
+
+    def factors(n_in: int, rank: int) -> tuple[QuantizedMatrix, ...]:
+        return (matrix(n_in, rank), matrix(rank, h)) if rank else (matrix(n_in, h),)
+
+    bits = parts["FIXD"].view(np.int32).tolist()
+    return QuantizedWeights(
+        w=factors(d, rank_w), u=factors(h, rank_u), head=matrix(h, classes) if classes else None,
+        bias_gate=bias.take(np.int16, h, 32), bias_update=bias.take(np.int16, h, 32),
+        head_bias=bias.take(np.int32, classes, 64) if classes else None,
+        mean=norm.take(np.int16, d, 32) if "NORM" in parts else None,
+        multiplier=norm.take(np.int16, d, 32) if "NORM" in parts else None,
+        gate=NONLINEARITIES[gate], update=NONLINEARITIES[update], input_bits=bits[0],
+        x_bits=bits[1], state_bits=bits[2], logit_bits=bits[3], x_shift=bits[4],
+        w_bits=bits[5] if rank_w else None, u_bits=bits[6] if rank_u else None, zeta=bits[7],
+        nu=bits[8], labels=labels, preprocessing=dict(preprocessing))
+
+
+class Reader:
+    """Takes arrays one behind the other, each filled up to so many bytes."""
+
+    def __init__(self, data: Bytes) -> None:
+        self._data, self._at = data, 0
+
+    def take(self, kind: Any, n: int, align: int) -> NDArray[Any]:
+        """Return the next `n` numbers."""
+        size = n * np.dtype(kind).itemsize
+        found: NDArray[Any] = self._data[self._at : self._at + size].view(kind).copy()
+        self._at += size + -size % align
+        return found
 
 
 def _pair(factors: tuple[T, ...]) -> list[T | None]:

@@ -109,6 +109,15 @@ class FastGRNN(_native.FastGRNNCell):
         """What `EarlyDecision.from_dict` takes, or None."""
         return dict(self._json("erly", dict)) or None
 
+    def quantized(self) -> QuantizedWeights:
+        """Return the integers of this file: what exporters and the NumPy twin read.
+
+        Raises:
+            FormatError: Its arithmetic is float32.
+        """
+        return layout.unpack_integers(self._data, self.n_inputs, self.n_hidden, self.labels,
+                                      self.preprocessing)
+
     def stream(self) -> Stream:
         """Return a state of its own, to be fed as frames come."""
         return Stream(self)

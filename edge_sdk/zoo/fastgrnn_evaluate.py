@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from edge_sdk.audio.gate import words
-from edge_sdk.audio.logmel import FEATURE_BITS, log_mel
+from edge_sdk.audio.logmel import log_mel
 from edge_sdk.data import Recording
-from edge_sdk.fastgrnn import QuantizedWeights, Weights, from_module, quantize
+from edge_sdk.fastgrnn import FastGRNN, QuantizedWeights, Weights, from_module, quantize
 from edge_sdk.fastgrnn.early import EarlyDecision
 from edge_sdk.nn.fastgrnn import FastGRNNClassifier
-from edge_sdk.zoo.fastgrnn_features import OFFICIAL, Spoken, padded, split
+from edge_sdk.zoo.fastgrnn_features import OFFICIAL, Spoken, split
 from edge_sdk.zoo.fastgrnn_training import FRONT_END, RUNS, Run, accuracy, load_model
 
 N_CALIBRATION = 256
@@ -33,15 +33,10 @@ def quantized(model: FastGRNNClassifier, train: list[Spoken]) -> QuantizedWeight
 
 
 def integer_accuracy(model: QuantizedWeights, spoken: list[Spoken]) -> float:
-    """Return the share of recordings that the integer twin tells right, 0 to 1."""
-    x, lengths = padded([s.features for s in spoken], float(FRONT_END.floor_log2))
-    frames = np.rint(x.numpy() * 2**FEATURE_BITS).astype(np.int16)
-    digits = np.array([s.digit for s in spoken])
-    h, last = model.start(len(spoken)), np.zeros((len(spoken), model.n_hidden), np.int16)
-    for t in range(frames.shape[1]):
-        h = model.step(frames[:, t], h)
-        last[lengths.numpy() == t + 1] = h[lengths.numpy() == t + 1]
-    return float((model.logits(last).argmax(1) == digits).mean())
+    """Return the share of recordings that the core tells right in integers, 0 to 1."""
+    core = FastGRNN.build(model)
+    right = [int(core.run(s.features.numpy()).argmax()) == s.digit for s in spoken]
+    return float(np.mean(right))
 
 
 def float_bytes(weights: Weights) -> int:

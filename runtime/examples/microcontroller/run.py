@@ -35,8 +35,10 @@ from edge_sdk.errors import (
     MissingDependency,
     UnsupportedModel,
 )
+from edge_sdk.fastgrnn import FastGRNN
 from edge_sdk.fastgrnn.integer import QuantizedWeights, quantize
 from edge_sdk.fastgrnn.weights import Weights
+from edge_sdk.zoo.fastgrnn import runtime_file
 
 HERE = Path(__file__).resolve().parent
 BUDGET = HERE / "budget.json"
@@ -258,8 +260,13 @@ def _run(
 # --- the model and its frames -----------------------------------------------------------
 
 
-def model(n_hidden: int = 96) -> QuantizedWeights:
-    """Return the model that the firmware holds: 32 log-mel bands, ranks 14/14, 10 words.
+def model() -> QuantizedWeights:
+    """Return the model that the firmware holds: the zoo's spoken digits, as shipped."""
+    return FastGRNN.load(runtime_file()).quantized()
+
+
+def random_model(n_hidden: int) -> QuantizedWeights:
+    """Return one of another size: 32 log-mel bands, ranks 14/14, 10 words.
 
     Random weights of the size of trained ones; the words it tells mean nothing.
     """
