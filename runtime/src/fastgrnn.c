@@ -23,6 +23,16 @@ static size_t lanes(size_t n) { return edge_fastgrnn_lanes(n); }
 static size_t width(size_t n) { return edge_fastgrnn_width(n); }
 static size_t even(size_t n) { return edge_align(n, 2); }
 
+static const edge_fastgrnn_kernels *kernels(void)
+{
+    const edge_kernels *active = edge_kernels_active();
+#define EDGE_KERNEL(isa) \
+    if (active == &edge_kernels__##isa) return &edge_fastgrnn__##isa;
+#include "kernels.def"
+#undef EDGE_KERNEL
+    return &edge_fastgrnn__scalar;
+}
+
 /* ---- the state ----------------------------------------------------------------------- */
 
 /* Its parts, in floats from the start. */
@@ -117,21 +127,13 @@ edge_status edge_fastgrnn_get(const edge_fastgrnn *cell, const void *state, size
     return EDGE_OK;
 }
 
-/* Whether all are finite, without a branch for each. */
-static int all_real(const float *x, size_t n)
-{
-    uint32_t bad = 0;
-    for (size_t i = 0; i < n; i++) bad |= !(x[i] - x[i] == 0);
-    return !bad;
-}
-
 edge_status edge_fastgrnn_set(const edge_fastgrnn *cell, void *state, size_t state_size,
                               const float *h)
 {
     const edge_status status = check_state(cell, state, state_size);
     if (status != EDGE_OK) return status;
     if (!h) return EDGE_ERR_ARGUMENT;
-    if (!all_real(h, cell->n_hidden)) return EDGE_ERR_NOT_FINITE;
+    if (!kernels()->finite(h, cell->n_hidden)) return EDGE_ERR_NOT_FINITE;
     if (!cell->integers)
         memcpy(state, h, cell->n_hidden * sizeof *h);
     else
@@ -141,16 +143,6 @@ edge_status edge_fastgrnn_set(const edge_fastgrnn *cell, void *state, size_t sta
 }
 
 /* ---- products ------------------------------------------------------------------------ */
-
-static const edge_fastgrnn_kernels *kernels(void)
-{
-    const edge_kernels *active = edge_kernels_active();
-#define EDGE_KERNEL(isa) \
-    if (active == &edge_kernels__##isa) return &edge_fastgrnn__##isa;
-#include "kernels.def"
-#undef EDGE_KERNEL
-    return &edge_fastgrnn__scalar;
-}
 
 /* As a dense product of the same matrix, to the bit: what a zero adds changes no sum. */
 static void sparse_product(const edge_factor *f, const float *x, float *sums, float *y)
@@ -195,15 +187,6 @@ static void products(const work *on, const edge_factor pair[2], const float *x, 
 
 /* ---- the calls ----------------------------------------------------------------------- */
 
-static void normalize(const edge_fastgrnn *cell, const float *x, float *to)
-{
-    if (!cell->mean)
-        memcpy(to, x, cell->n_inputs * sizeof *to);
-    else
-        for (uint32_t d = 0; d < cell->n_inputs; d++)
-            to[d] = (x[d] - cell->mean[d]) * cell->scale[d];
-}
-
 /* Frames of one pass over W and one over U; `h` is where the states go, or NULL. */
 static void advance(const work *on, const float *x, size_t n_frames, float *h)
 {
@@ -212,8 +195,13 @@ static void advance(const work *on, const float *x, size_t n_frames, float *h)
     float *now = on->state + on->at.next, *uh = on->state + on->at.uh;
     float *wx = on->state + on->at.wx;
     for (size_t t = 0; t < n_frames; t++) {
-        normalize(cell, x + t * cell->n_inputs, on->state + on->at.x);
-        products(on, cell->w, on->state + on->at.x, wx + t * stride);
+        const float *frame = x + t * cell->n_inputs;
+        float *room = on->state + on->at.x;
+        if (cell->mean)
+            on->kernels->normalize(cell, frame, room);
+        else
+            memcpy(room, frame, cell->n_inputs * sizeof *room);
+        products(on, cell->w, room, wx + t * stride);
     }
     for (size_t t = 0; t < n_frames; t++) {
         products(on, cell->u, now, uh);
@@ -241,7 +229,7 @@ static edge_status run_fixed(const edge_fastgrnn *cell, int16_t *h, const float 
 {
     const size_t d = cell->n_inputs, n = cell->n_hidden;
     int16_t *frame = edge_fixed_frame(cell, h);
-    if (x && !all_real(x, n_frames * d)) return EDGE_ERR_NOT_FINITE;
+    if (x && !kernels()->finite(x, n_frames * d)) return EDGE_ERR_NOT_FINITE;
     for (size_t t = 0; t < n_frames; t++) {
         for (size_t i = 0; i < d; i++)
             frame[i] = x ? fixed_of(x[t * d + i], cell->input_bits) : x_q[t * d + i];
@@ -278,11 +266,11 @@ edge_status edge_fastgrnn_run(const edge_fastgrnn *cell, void *state, size_t sta
     for (size_t t = 0; t < n_frames; t += FRAMES) {
         const size_t n = n_frames - t < FRAMES ? n_frames - t : FRAMES;
         const float *frames = x + t * cell->n_inputs;
-        if (!all_real(frames, n * cell->n_inputs)) return EDGE_ERR_NOT_FINITE;
+        if (!on.kernels->finite(frames, n * cell->n_inputs)) return EDGE_ERR_NOT_FINITE;
         advance(&on, frames, n, states ? states + t * cell->n_hidden : NULL);
     }
     /* What is NaN or infinite once stays so. */
-    if (!all_real(next, cell->n_hidden)) return EDGE_ERR_NOT_FINITE;
+    if (!on.kernels->finite(next, cell->n_hidden)) return EDGE_ERR_NOT_FINITE;
     memcpy(on.state, next, cell->n_hidden * sizeof *next);
     return EDGE_OK;
 }
@@ -324,7 +312,7 @@ edge_status edge_fastgrnn_logits(const edge_fastgrnn *cell, void *state, size_t 
     found = on.state + on.at.wx;
     product(&on, &cell->head, on.state, found);
     for (uint32_t i = 0; i < cell->n_classes; i++) found[i] += cell->bias_head[i];
-    if (!all_real(found, cell->n_classes)) return EDGE_ERR_NOT_FINITE;
+    if (!on.kernels->finite(found, cell->n_classes)) return EDGE_ERR_NOT_FINITE;
     memcpy(logits, found, cell->n_classes * sizeof *logits);
     return EDGE_OK;
 }

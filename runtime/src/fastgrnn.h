@@ -27,9 +27,16 @@ typedef void edge_fastgrnn_product_fn(const float *w, const float *x, size_t n_i
 typedef void edge_fastgrnn_update_fn(const edge_fastgrnn *cell, const float *wx, const float *uh,
                                      float *h);
 
+/* Whether no number is NaN or infinite. */
+typedef int edge_fastgrnn_finite_fn(const float *x, size_t n);
+/* Features less their means, times their scales; the cell has them. */
+typedef void edge_fastgrnn_normalize_fn(const edge_fastgrnn *cell, const float *x, float *to);
+
 typedef struct edge_fastgrnn_kernels {
     edge_fastgrnn_product_fn *product;
     edge_fastgrnn_update_fn *update;
+    edge_fastgrnn_finite_fn *finite;
+    edge_fastgrnn_normalize_fn *normalize;
 } edge_fastgrnn_kernels;
 
 #define EDGE_KERNEL(isa) extern const edge_fastgrnn_kernels edge_fastgrnn__##isa;

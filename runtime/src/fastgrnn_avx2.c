@@ -12,6 +12,8 @@
 const edge_fastgrnn_kernels edge_fastgrnn__avx2 = {
     edge_fastgrnn_product__avx2,
     edge_fastgrnn_update__avx2,
+    edge_fastgrnn_finite__avx2,
+    edge_fastgrnn_normalize__avx2,
 };
 
 #endif

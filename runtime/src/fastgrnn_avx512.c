@@ -25,6 +25,8 @@
 const edge_fastgrnn_kernels edge_fastgrnn__avx512 = {
     edge_fastgrnn_product__avx2, /* the one above */
     edge_fastgrnn_update__avx512,
+    edge_fastgrnn_finite__avx512,
+    edge_fastgrnn_normalize__avx512,
 };
 
 #endif

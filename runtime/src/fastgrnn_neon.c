@@ -12,6 +12,8 @@
 const edge_fastgrnn_kernels edge_fastgrnn__neon = {
     edge_fastgrnn_product__neon,
     edge_fastgrnn_update__neon,
+    edge_fastgrnn_finite__neon,
+    edge_fastgrnn_normalize__neon,
 };
 
 #endif

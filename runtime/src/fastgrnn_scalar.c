@@ -8,5 +8,7 @@
 const edge_fastgrnn_kernels edge_fastgrnn__scalar = {
     edge_fastgrnn_product__scalar,
     edge_fastgrnn_update__scalar,
+    edge_fastgrnn_finite__scalar,
+    edge_fastgrnn_normalize__scalar,
 };
 

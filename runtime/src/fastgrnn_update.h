@@ -118,3 +118,39 @@ static EDGE_F_TARGET void EDGE_F_NAME(edge_fastgrnn_update)(const edge_fastgrnn 
 #endif
     EDGE_F_NAME(edge_update)(cell, wx, uh, h, cell->gate, cell->update);
 }
+
+/* ---- frames ------------------------------------------------------------------------ */
+
+/* x - x is 0, or NaN where x is not finite; NaN stays in a sum. */
+static EDGE_F_TARGET int EDGE_F_NAME(edge_fastgrnn_finite)(const float *x, size_t n)
+{
+    EDGE_F sum = EDGE_F_OP(set1)(0.0f);
+    float lanes[EDGE_F_LANES], rest = 0.0f;
+    size_t i;
+    for (i = 0; i + EDGE_F_LANES <= n; i += EDGE_F_LANES) {
+        const EDGE_F v = EDGE_F_OP(load)(x + i);
+        sum = EDGE_F_OP(add)(sum, EDGE_F_OP(sub)(v, v));
+    }
+    for (; i < n; i++) {
+        rest += x[i] - x[i];
+    }
+    EDGE_F_OP(store)(lanes, sum);
+    for (i = 0; i < EDGE_F_LANES; i++) {
+        rest += lanes[i];
+    }
+    return rest == 0.0f;
+}
+
+static EDGE_F_TARGET void EDGE_F_NAME(edge_fastgrnn_normalize)(const edge_fastgrnn *cell,
+                                                              const float *x, float *to)
+{
+    const float *mean = cell->mean, *scale = cell->scale;
+    size_t i;
+    for (i = 0; i + EDGE_F_LANES <= cell->n_inputs; i += EDGE_F_LANES) {
+        const EDGE_F away = EDGE_F_OP(sub)(EDGE_F_OP(load)(x + i), EDGE_F_OP(load)(mean + i));
+        EDGE_F_OP(store)(to + i, EDGE_F_OP(mul)(away, EDGE_F_OP(load)(scale + i)));
+    }
+    for (; i < cell->n_inputs; i++) {
+        to[i] = (x[i] - mean[i]) * scale[i];
+    }
+}

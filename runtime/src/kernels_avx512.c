@@ -22,7 +22,8 @@ typedef struct edge_step__avx512 {
 
 static int edge_available__avx512(void)
 {
-    return edge_x86_has(EDGE_X86_7B_BMI1 | EDGE_X86_7B_AVX2 | EDGE_X86_7B_AVX512F,
+    return edge_x86_has(EDGE_X86_7B_BMI1 | EDGE_X86_7B_AVX2 | EDGE_X86_7B_AVX512F |
+                            EDGE_X86_7B_AVX512VL, /* fastgrnn_avx512.c */
                         EDGE_X86_7C_VPOPCNTDQ | EDGE_X86_7C_VNNI, EDGE_X86_ZMM);
 }
 

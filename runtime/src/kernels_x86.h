@@ -15,6 +15,7 @@
 #define EDGE_X86_7B_BMI1 (1u << 3)
 #define EDGE_X86_7B_AVX2 (1u << 5)
 #define EDGE_X86_7B_AVX512F (1u << 16)
+#define EDGE_X86_7B_AVX512VL (1u << 31)
 #define EDGE_X86_7C_VNNI (1u << 11)
 #define EDGE_X86_7C_VPOPCNTDQ (1u << 14)
 
