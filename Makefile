@@ -29,6 +29,7 @@ bench: $(READY)
 	$(VENV)/bin/python -m benchmarks.elastic
 	$(VENV)/bin/python -m benchmarks.codes
 	$(VENV)/bin/python -m benchmarks.adaptive
+	$(VENV)/bin/python -m benchmarks.fastgrnn
 
 # torch first and by itself: asked for together with others, a resolver may take
 # a build with gigabytes of CUDA.
