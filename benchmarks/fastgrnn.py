@@ -168,20 +168,20 @@ def _in_float64(source: SequenceSource) -> Answers:
 
 
 def _in_core(source: SequenceSource) -> dict[str, Answers]:
-    named = source.weights().arrays()
     cell = FastGRNN.build(source.weights())
-    states, stream = [cell.states(x) for x in source.sequences], cell.stream()
-    frames, ends = [], []
+    stream = cell.stream()
+    frames, states = [], []
     for x in source.sequences:
         stream.reset()
         frames.append(np.stack([stream.push(frame) for frame in x]))
-        ends.append(stream.h.copy())
-    return {
-        "whole": {"logits": np.stack([cell.run(x) for x in source.sequences]),
-                  "frames": np.concatenate(states) @ named["head"] + named["head_bias"],
-                  "state": np.stack([each[-1] for each in states])},
-        "step": {"logits": np.stack([each[-1] for each in frames]),
-                 "frames": np.concatenate(frames), "state": np.stack(ends)}}
+        states.append(stream.h.copy())
+    # Logits in the middle of a word are those of a whole sequence that ends there.
+    begun = [np.stack([cell.run(x[: t + 1]) for t in range(len(x))]) for x in source.sequences]
+    return {"whole": {"logits": np.stack([each[-1] for each in begun]),
+                      "frames": np.concatenate(begun),
+                      "state": np.stack([cell.states(x)[-1] for x in source.sequences])},
+            "step": {"logits": np.stack([each[-1] for each in frames]),
+                     "frames": np.concatenate(frames), "state": np.stack(states)}}
 
 
 def _in_c(path: Path, name: str, source: SequenceSource) -> Answers:

@@ -1,7 +1,7 @@
 """One FastGRNN in every engine, each in a process of its own and called as lean as it can be.
 
 Lean is: arrays bound once and read in place, nothing checked or copied that need not be, and
-private calls where they save time. What is timed:
+of the engines also private calls where they save time; of ours public ones. What is timed:
 
 - step: h' and logits of a frame and h, all where the engine wants them;
 - frame: the same of a stream. The frame comes in the caller's array, the state goes on;

@@ -96,10 +96,11 @@ def _agreement(part: dict[str, Any]) -> list[str]:
         lines.append(f"| {name} | {' | '.join(cells)} | {_percent(found['accuracy'])} |")
     worst = max(part["rows"], key=lambda row: float(row["ours"]))
     return [*lines, "", (
-        f"The shipped model in fp32, the state and the logits after each of {part['frames']:,} "
-        f"frames of the {part['n']} held-out words. The largest number is {part['largest']:.1f}, "
-        f"and eager mode is {part['eager_from_float64']:.1e} from float64; the largest difference, "
-        f"of the largest number: {worst['ours']:.1e} ({verdict(worst)}).")]
+        f"The shipped model in fp32, logits after each of {part['frames']:,} frames of the "
+        f"{part['n']} held-out words, and their last states. The largest number is "
+        f"{part['largest']:.1f}, and eager mode is {part['eager_from_float64']:.1e} from float64; "
+        f"the largest difference is {worst['ours']:.1e} of the largest number "
+        f"({verdict(worst)}).")]
 
 
 def _sizes(part: dict[str, Any], budget: dict[str, Any]) -> list[str]:

@@ -377,7 +377,7 @@ class FastGRNNClassifier(nn.Module):
 
 
 class _Scan(torch.autograd.Function):
-    """The cell over a sequence, with its backward pass written out: faster by a third.
+    """The cell over a sequence, with its backward pass written out, which is faster.
 
     Autograd records a dozen operations a step. Here the backward loop has three, because
     dh'/dp is known for all steps before it starts: with h' = z (h - zeta c) + (zeta + nu) c,
