@@ -260,3 +260,17 @@ def test_forms_are_of_the_sizes_that_their_names_say():
     assert sizes["6kb"] <= 6144
     assert sizes["3kb"] <= 3072
     assert sizes["1.5kb"] <= 1536
+
+
+def test_the_cards_figures_reach_what_the_model_is_for():
+    rows = {row["form"]: row for row in card()["summary"]}
+    full, preset = rows["full"], rows["preset"]
+    assert all(row["seeds"] == 5 for row in rows.values())
+    assert full["float32"] >= 0.97
+    assert full["unheard"] >= 0.80
+    assert len(full["speakers"]) == 6
+    assert preset["float32_bytes"] <= 0.5 * full["float32_bytes"]
+    assert preset["float32"] >= full["float32"] - 0.015
+    assert all(abs(row["integer"] - row["float32"]) <= 0.005 for row in rows.values())
+    assert rows["6kb"]["integer"] >= 0.945
+    assert rows["3kb"]["integer"] >= 0.89
