@@ -52,11 +52,14 @@ def _forms(card: dict[str, Any]) -> list[str]:
         lines.append(
             f"| {row['form']} | {row['n_hidden']} | {ranks} | {row['float32_bytes']:,} "
             f"| {_percent(row['float32'], row['float32_spread'])} | {row['integer_bytes']:,} "
-            f"| {_percent(row['integer'], row['integer_spread'])} | {_percent(row['unheard'])} |")
+            f"| {_percent(row['integer'], row['integer_spread'])} "
+            f"| {_percent(row['unheard'], row['unheard_spread'])} |")
     seeds = sorted({row["seeds"] for row in card["summary"]})
+    unheard = max(row["unheard_seeds"] for row in card["summary"])
     return [*lines, "", (
         f"Ten spoken digits, {card['data']['n']:,} recordings; means ± standard deviations of "
-        f"{' or '.join(map(str, seeds))} seeds; [the card](edge_sdk/zoo/cards/{card['name']}.md) "
+        f"{' or '.join(map(str, seeds))} seeds, of {unheard} for unheard speakers; "
+        f"[the card](edge_sdk/zoo/cards/{card['name']}.md) "
         f"has what the forms are, how they were trained, and how far to trust this. "
         f"`{card['shipped']}` is shipped.")]
 

@@ -180,6 +180,10 @@ def test_the_summary_takes_speakers_alike_whatever_their_seeds():
     assert row["float32_spread"] == pytest.approx(np.std([0.9, 0.92], ddof=1))
     assert row["unheard"] == pytest.approx(0.7)
     assert row["unheard_seeds"] == 1
+    assert row["unheard_spread"] is None  # one seed alone has been tried on both
+    runs += [{**common, "held_out": "theo", "seed": 1, "float32": 0.9}]
+    row, = summary(runs)
+    assert row["unheard_spread"] == pytest.approx(np.std([0.7, 0.75], ddof=1))
 
 
 # --- what is shipped --------------------------------------------------------------------

@@ -29,7 +29,6 @@ REMARKS = (
     "98.0). The table has the last. There the search leaves fewer epochs for the small cell.",
     "The learnt form's schedule was changed after a first one had reached 96.0 % (small 80.0 %) on "
     "the official split, seed 0; the change was chosen on recordings 5-9.",
-    "Unheard speakers: one seed each, float32; the spread over seeds is not known.",
 )
 Data = Annotated[Path | None, typer.Option(
     help="Folder with the data sets; default $EDGE_SDK_DATA.")]

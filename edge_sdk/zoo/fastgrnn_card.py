@@ -43,7 +43,7 @@ def percent(value: float | None, spread: float | None = None) -> str:
 def _cells(row: Card) -> list[str]:
     ranks = " or ".join("whole" if pair[0] is None else f"{pair[0]}/{pair[1]}"
                         for pair in row["ranks"])
-    unheard = percent(row["unheard"])
+    unheard = percent(row["unheard"], row["unheard_spread"])
     if row["unheard"] is not None:
         unheard += f" ({row['unheard_seeds']} seed{'s' if row['unheard_seeds'] > 1 else ''})"
     return [row["form"], WORDS[row["form"]], str(row["n_hidden"]), ranks,

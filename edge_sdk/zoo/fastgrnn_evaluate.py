@@ -102,7 +102,8 @@ def measure_all(runs: Iterable[Run], every: list[Spoken], folder: Path) -> dict[
 def summary(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return one row for each form: means over seeds, and over speakers where one is held out.
 
-    `spread` is the standard deviation over seeds (n - 1), None for one seed.
+    `spread` is the standard deviation over seeds (n - 1), None for one seed; that of unheard
+    speakers is of their mean.
     """
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for run in runs:
@@ -111,9 +112,11 @@ def summary(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for form, members in groups.items():
         official = [r for r in members if r["held_out"] == OFFICIAL]
         speakers: dict[str, list[float]] = defaultdict(list)
+        seeds: dict[int, list[float]] = defaultdict(list)
         for run in members:
             if run["held_out"] != OFFICIAL:
                 speakers[run["held_out"]].append(run["float32"])
+                seeds[run["seed"]].append(run["float32"])
         if not official:
             continue
         row: dict[str, Any] = {"form": form, "seeds": len(official)}
@@ -126,6 +129,9 @@ def summary(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         row["n_hidden"] = official[0]["n_hidden"]
         row["speakers"] = {name: _mean(values) for name, values in sorted(speakers.items())}
         row["unheard"] = _mean(list(row["speakers"].values())) if speakers else None
+        # Of seeds that have been tried on all speakers.
+        whole = [_mean(values) for values in seeds.values() if len(values) == len(speakers)]
+        row["unheard_spread"] = _spread(whole)
         row["unheard_seeds"] = min((len(v) for v in speakers.values()), default=0)
         rows.append(row)
     order = list(dict.fromkeys(run.form for run in RUNS))

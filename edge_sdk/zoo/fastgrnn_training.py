@@ -109,7 +109,7 @@ class Run:
         return f"{self.form}-{self.held_out}-s{self.seed}"
 
 
-SEEDS, UNHEARD_SEEDS = range(5), range(1)
+SEEDS, UNHEARD_SEEDS = range(5), range(3)
 RUNS = (
     *(Run(form, OFFICIAL, seed) for seed in SEEDS for form in FORMS),
     *(Run("full", speaker, seed) for seed in UNHEARD_SEEDS for speaker in SPEAKERS),
