@@ -115,7 +115,7 @@ UNHEARD = ("full", "preset", "learnt", "sparse", "6kb")
 RUNS = (
     *(Run(form, OFFICIAL, seed) for seed in SEEDS for form in FORMS),
     *(Run(form, speaker, seed)
-      for form in UNHEARD for seed in SEEDS for speaker in SPEAKERS),
+      for seed in SEEDS for form in UNHEARD for speaker in SPEAKERS),
 )
 """All trainings of the card."""
 
