@@ -35,11 +35,14 @@ def trained_names(layers: Sequence[Sequence[int]]) -> dict[str, tuple[int, ...]]
     Args:
         layers: The trained widths of each layer, growing. The largest of every
             layer is XL; a model trained at fewer than four has only the last names.
+            None: a plain model, whose one granularity XL has no widths.
 
     Raises:
         GranularityError: The layers differ in their number of trained widths, or
             have more than four.
     """
+    if not layers:
+        return {TRAINED_NAMES[-1]: ()}
     counts = {len(widths) for widths in layers}
     if len(counts) != 1 or not counts <= {1, 2, 3, 4}:
         raise GranularityError("1 to 4 trained widths, equally many in every layer",
@@ -56,6 +59,11 @@ def parse(text: str, trained: Trained) -> Granularity:
         GranularityError: An unknown name, a width out of 1..d_ff, or the wrong
             number of layers.
     """
+    if not trained["XL"]:
+        if text.strip().upper() != "XL":
+            raise GranularityError("XL, the whole model", repr(text[:60]), where="granularity",
+                                   hint="this model holds no nested FFNs, so no other size")
+        return Granularity("XL", ())
     entries: list[str] = []
     for part in text.replace(",", "+").split("+"):
         name, star, count = part.strip().partition("*")

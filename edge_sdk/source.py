@@ -269,7 +269,10 @@ def _add_cases(source: Source, recipe: Recipe, dataset: Dataset, n_cases: int | 
 
 
 def trained(source: Source) -> dict[str, tuple[int, ...]]:
-    """Return {name: widths} of the trained granularities of a source, smallest first."""
-    from edge_sdk.nn.matformer import trained_widths
+    """Return {name: widths} of the trained granularities of a source, smallest first.
 
-    return trained_names(trained_widths(source.model))
+    A model without nested FFNs has one, XL, of no widths.
+    """
+    from edge_sdk.nn.matformer import is_nested, trained_widths
+
+    return trained_names(trained_widths(source.model) if is_nested(source.model) else [])

@@ -193,6 +193,11 @@ def nested_ffns(model: nn.Module) -> dict[str, Nested]:
     return found
 
 
+def is_nested(model: nn.Module) -> bool:
+    """Return whether `model` holds nested FFNs, and so more sizes than one."""
+    return any(isinstance(module, Nested) for module in model.modules())
+
+
 def trained_widths(model: nn.Module) -> list[tuple[int, ...]]:
     """Return the trained widths of each layer, smallest first."""
     return [ffn.widths for ffn in nested_ffns(model).values()]
@@ -208,8 +213,8 @@ def _check_widths(ffns: Mapping[str, Nested], widths: Sequence[int]) -> None:
 
 @contextmanager
 def use_widths(model: nn.Module, widths: Sequence[int]) -> Iterator[nn.Module]:
-    """Run `model` at `widths`, one for each layer, inside a with block."""
-    ffns = nested_ffns(model)
+    """Run `model` at `widths`, one for each layer, inside a with block; () of a plain model."""
+    ffns = nested_ffns(model) if widths or is_nested(model) else {}
     _check_widths(ffns, widths)
     before = [ffn.width for ffn in ffns.values()]
     try:
@@ -237,11 +242,14 @@ def extract(model: nn.Module, widths: Sequence[int]) -> nn.Module:
     """Return an ordinary small model that equals `model` run at `widths`.
 
     Its FFNs are plain Sequential or `GLU` modules over copied slices; nothing
-    nested or masked is left, and `model` is untouched.
+    nested or masked is left, and `model` is untouched. Of a plain model, which has no
+    widths, it is a copy.
 
     Raises:
         GranularityError: Wrong number of widths, or one out of 1..d_ff.
     """
+    if not widths and not is_nested(model):
+        return copy.deepcopy(model).eval()
     return replace_nested(model, widths, lambda ffn, _, width: ffn.part(0, width)).eval()
 
 
