@@ -5,13 +5,12 @@ where torchvision has a linear layer. A ResNet's other names are torchvision's. 
 MobileNetV1, `model.0` is the first convolution (`.0`) and its norm (`.1`); `model.1`
 to `model.13` have a depthwise convolution (`.0`, `.1`) and a 1x1 one (`.3`, `.4`).
 
-A cost is counted from names, shapes of weights and sizes of outputs alone. Norms,
-activations and sums are left out, as is customary and as published there.
+A cost is counted from names, shapes of weights and sizes of outputs alone, as
+published there: norms, biases, activations and sums are left out, the average pool is in.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from edge_sdk.errors import CheckpointError, ShapeError, UnsupportedModel
+from edge_sdk.nn.budgets import LayerCost, average_pool_cost, layer_cost, total_cost
 
 Size = tuple[int, int]
 """Height and width."""
@@ -175,95 +175,24 @@ def _convolution(inputs: int, outputs: int, kernel: int, *, stride: int = 1,
 # ---- what it costs ---------------------------------------------------------------------
 
 
-def weight_macs(n_weights: int, output: Size) -> int:
-    """Return the multiply-accumulates of `n_weights` of a convolution, dense or kept ones.
-
-    Every weight multiplies once at every place of the output, whatever the kernel and
-    the groups; the border's zeros count as inputs.
-    """
-    return n_weights * output[0] * output[1]
-
-
-def pool_macs(channels: int, height: int, width: int) -> int:
-    """Return the row of a global average pool: one for every number that it averages.
-
-    It has no weights, and is counted as if each input were multiplied by 1 and added;
-    the division is not counted. ResNet-50's 100,352 are 2048 channels of 7x7.
-    """
-    return channels * height * width
-
-
-@dataclass(frozen=True)
-class LayerCost:
-    """What one convolution costs.
-
-    Attributes:
-        name: The module's.
-        shape: Of the weight: (outputs, inputs of a group, height, width).
-        output: Height and width of its output.
-        kept: Weights that are not zero.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    output: Size
-    kept: int
-
-    @property
-    def parameters(self) -> int:
-        """Weights, the zeros among them too."""
-        return math.prod(self.shape)
-
-    @property
-    def sparsity(self) -> float:
-        """Share of zeros, 0 to 1."""
-        return 1.0 - self.kept / self.parameters
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of all weights, for one input."""
-        return weight_macs(self.parameters, self.output)
-
-    @property
-    def kept_macs(self) -> int:
-        """Multiply-accumulates of the kept weights, for one input."""
-        return weight_macs(self.kept, self.output)
-
-
 @dataclass(frozen=True)
 class ModelCost:
-    """What a network costs: its convolutions in order, and the pool before the head.
+    """What a network costs for one input.
 
-    Parameters are the weights of convolutions; norms and biases are not among them.
+    Attributes:
+        layers: Its convolutions, in order; their weights are all the parameters counted.
+        pool: The average before the head: no weight, and one multiply-accumulate for every
+            number averaged, by 1. ResNet-50's 100,352 are 2048 channels of 7x7. It is not
+            sparser in a sparse network.
     """
 
     layers: tuple[LayerCost, ...]
-    pool_macs: int
+    pool: LayerCost
 
     @property
-    def parameters(self) -> int:
-        """Weights, the zeros among them too."""
-        return sum(layer.parameters for layer in self.layers)
-
-    @property
-    def kept(self) -> int:
-        """Weights that are not zero."""
-        return sum(layer.kept for layer in self.layers)
-
-    @property
-    def sparsity(self) -> float:
-        """Share of zeros among all weights, 0 to 1."""
-        return 1.0 - self.kept / self.parameters
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates for one input, dense, with the pool's row."""
-        return sum(layer.macs for layer in self.layers) + self.pool_macs
-
-    @property
-    def kept_macs(self) -> int:
-        """Multiply-accumulates for one input with zeros skipped, with the pool's row."""
-        return sum(layer.kept_macs for layer in self.layers) + self.pool_macs
+    def total(self) -> LayerCost:
+        """Return the sum of all rows, the pool's too."""
+        return total_cost((*self.layers, self.pool))
 
 
 def model_cost(architecture: Architecture, *, input_size: int | Size = 224,
@@ -276,25 +205,21 @@ def model_cost(architecture: Architecture, *, input_size: int | Size = 224,
         kept: Weights that are not zero, by layer. None: all.
 
     Raises:
-        ShapeError: `input_size` is not positive.
-        CheckpointError: `kept` misses layers, has others, or counts that a layer can not have.
+        ShapeError: `input_size` is not positive; a layer can not keep so many.
+        CheckpointError: `kept` misses layers, or has others.
     """
     model = build(architecture, device="meta")
-    outputs, pool = _trace(model, input_size)
-    shapes = {name: tuple(cast(nn.Conv2d, model.get_submodule(name)).weight.shape)
-              for name in outputs}
+    layers = convolutions(model)
     if kept is None:
-        kept = {name: math.prod(shape) for name, shape in shapes.items()}
-    problems = [f"missing {name}" for name in shapes if name not in kept]
-    problems += [f"extra {name}" for name in kept if name not in shapes]
-    problems += [f"{kept[name]} of {math.prod(shape)} in {name}" for name, shape in shapes.items()
-                 if name in kept and not 0 <= kept[name] <= math.prod(shape)]
+        kept = {name: layer.weight.numel() for name, layer in layers.items()}
+    problems = [f"missing {name}" for name in layers if name not in kept]
+    problems += [f"extra {name}" for name in kept if name not in layers]
     if problems:
-        raise CheckpointError(f"counts for the {len(shapes)} layers of {architecture.name}",
-                              ", ".join(problems), where="`kept`",
-                              hint="names are the modules', counts are of weights that are not 0")
-    return ModelCost(tuple(LayerCost(name, shape, outputs[name], kept[name])
-                           for name, shape in shapes.items()), pool_macs(*pool))
+        raise CheckpointError(f"counts for the {len(layers)} layers of {architecture.name}",
+                              ", ".join(problems), where="`kept`", hint="names are the modules'")
+    positions, pool = _trace(model, input_size)
+    return ModelCost(tuple(layer_cost(name, layer.weight.shape, positions=positions[name],
+                                      kept=kept[name]) for name, layer in layers.items()), pool)
 
 
 def convolutions(model: nn.Module) -> dict[str, nn.Conv2d]:
@@ -303,8 +228,8 @@ def convolutions(model: nn.Module) -> dict[str, nn.Conv2d]:
             if isinstance(module, nn.Conv2d)}
 
 
-def _trace(model: nn.Module, input_size: int | Size) -> tuple[dict[str, Size], tuple[int, ...]]:
-    """Return each convolution's output size, and the pool's input: channels, height, width.
+def _trace(model: nn.Module, input_size: int | Size) -> tuple[dict[str, int], LayerCost]:
+    """Return how many places each convolution's output has, and the pool's cost.
 
     `model` is on the meta device: torch computes shapes alone.
     """
@@ -312,17 +237,14 @@ def _trace(model: nn.Module, input_size: int | Size) -> tuple[dict[str, Size], t
     if len(size) != 2 or min(size) < 1:
         raise ShapeError("a positive height and width", str(input_size), where="`input_size`",
                          hint="224 is what the published networks were trained for")
-    found: dict[nn.Module, Tensor] = {}
-
-    def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        found[module] = inputs[0] if isinstance(module, nn.AdaptiveAvgPool2d) else output
-
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.AdaptiveAvgPool2d):
-            module.register_forward_hook(keep)
+    positions: dict[str, int] = {}
+    pools: list[LayerCost] = []
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(
+                lambda _, __, y, name=name: positions.update({name: y.shape[2] * y.shape[3]}))
+        elif isinstance(module, nn.AdaptiveAvgPool2d):
+            module.register_forward_hook(
+                lambda _, x, __, name=name: pools.append(average_pool_cost(name, *x[0].shape[1:])))
     model(torch.empty(1, 3, *size, device="meta"))
-    outputs = {name: (found[module].shape[2], found[module].shape[3])
-               for name, module in convolutions(model).items()}
-    pool, = (tensor for module, tensor in found.items()
-             if isinstance(module, nn.AdaptiveAvgPool2d))
-    return outputs, tuple(pool.shape[1:])
+    return positions, pools[0]
