@@ -96,6 +96,7 @@ def load_str(
     import torch
 
     from edge_sdk.importers import imagenet
+    from edge_sdk.nn.str_sparsity import soft_threshold
 
     tensors, beside, where = _read(source)
     chosen = _architecture(tensors, architecture, where)
@@ -105,29 +106,18 @@ def load_str(
     _demand_fit(tensors, state, layers, dense, where, chosen.name)
     filled = {name: tensors[name].detach().to("cpu", like.dtype, copy=True).contiguous()
               for name, like in state.items()}
-    s = {layer: tensors[layer + THRESHOLD].detach().to("cpu", torch.float32) for layer in layers
-         if layer + THRESHOLD in tensors}
-    _demand_finite({**filled, **{layer + THRESHOLD: value for layer, value in s.items()}}, where)
-    for layer, value in s.items():
-        filled[f"{layer}.weight"] = soft_threshold(filled[f"{layer}.weight"], value)
+    s = {name: tensors[name].detach().to("cpu", torch.float32)
+         for name in (layer + THRESHOLD for layer in layers) if name in tensors}
+    _demand_finite(filled | s, where)
+    thresholds = {name.removesuffix(THRESHOLD): torch.sigmoid(value[0, 0])
+                  for name, value in s.items()}
+    for layer, threshold in thresholds.items():
+        filled[f"{layer}.weight"] = soft_threshold(filled[f"{layer}.weight"], threshold)
     module.load_state_dict(filled, assign=True)
     kept = {layer: int(torch.count_nonzero(filled[f"{layer}.weight"])) for layer in layers}
     return ImportedSTR(
         module, chosen, imagenet.model_cost(chosen, input_size=input_size, kept=kept),
-        {layer: float(torch.sigmoid(value)) for layer, value in s.items()}, beside)
-
-
-def soft_threshold(weight: Tensor, s: Tensor) -> Tensor:
-    """Return sign(w) relu(|w| - sigmoid(s)), in which every zero is +0.
-
-    Args:
-        weight: Any shape, float32.
-        s: One number, float32.
-    """
-    import torch
-
-    excess = weight.abs() - torch.sigmoid(s).reshape(())
-    return torch.where(excess > 0, torch.sign(weight) * excess, torch.zeros_like(weight))
+        {layer: float(threshold) for layer, threshold in thresholds.items()}, beside)
 
 
 # ---- reading ---------------------------------------------------------------------------
