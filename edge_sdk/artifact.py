@@ -26,8 +26,11 @@ from edge_sdk import containers
 from edge_sdk.errors import FormatError, OutputError, VersionError
 from edge_sdk.granularity import Granularity, parse
 
-SCHEMA_VERSION = 2
-"""The newest that this version reads; a file names the oldest it needs. 2 brought sequences."""
+SCHEMA_VERSION = 3
+"""The newest that this version reads; a file names the oldest it needs.
+
+2 brought sequences, 3 sparse layers.
+"""
 
 SUFFIX = {target: suffix for suffix, target in containers.SUFFIXES.items()}
 
@@ -157,6 +160,36 @@ class SequenceInfo:
 
 
 @dataclass(frozen=True)
+class SparseLayer:
+    """One weight of a file with sparse layers.
+
+    Attributes:
+        name: The layer's in the model, or the tensor's in the file.
+        form: "dense", or how it is stored and run.
+        zeros, entries: How many of its values are zero, and how many there are.
+        n_bytes, dense_bytes: What it takes in the file, and would take as float32.
+        why: Why this form, with the figures it was chosen by.
+    """
+
+    name: str
+    form: str
+    zeros: int
+    entries: int
+    n_bytes: int
+    dense_bytes: int
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class SparseInfo:
+    """What a file with sparse layers says of them: their values, their speed in words."""
+
+    values: str
+    speed: str
+    layers: tuple[SparseLayer, ...]
+
+
+@dataclass(frozen=True)
 class Metadata:
     """All that an artifact says of itself; see DESIGN decision 2 for why each is here.
 
@@ -180,6 +213,7 @@ class Metadata:
         golden: Of a sequence model, outputs are by way of running, "whole" and "step".
         schema_version: The oldest that can read the file.
         sequence: Of a recurrent model; None of others.
+        sparse: Of a file whose weights were looked at for zeros; None of others.
     """
 
     model: str
@@ -201,6 +235,7 @@ class Metadata:
     golden: Golden = field(default_factory=Golden)
     schema_version: int = 1
     sequence: SequenceInfo | None = None
+    sparse: SparseInfo | None = None
 
     @property
     def signatures(self) -> dict[str, Signature]:
@@ -212,8 +247,9 @@ class Metadata:
     def to_json(self) -> str:
         """Return the metadata as one line of JSON."""
         raw = asdict(self)
-        if self.sequence is None:
-            del raw["sequence"]  # older versions do not know it
+        for name in ("sequence", "sparse"):
+            if raw[name] is None:
+                del raw[name]  # older versions do not know it
         return json.dumps(raw, separators=(",", ":"))
 
     @classmethod
@@ -266,6 +302,11 @@ def _typed(raw: dict[str, Any]) -> dict[str, Any]:
             "accuracy": entry["accuracy"] and Accuracy(**entry["accuracy"]),
         })
 
+    def sparse(entry: dict[str, Any] | None) -> SparseInfo | None:
+        return None if entry is None else SparseInfo(
+            entry["values"], entry["speed"],
+            tuple(SparseLayer(**layer) for layer in entry["layers"]))
+
     def info(entry: dict[str, Any]) -> GranularityInfo:
         comparison, accuracy = entry["comparison"], entry["accuracy"]
         return GranularityInfo(**{
@@ -281,6 +322,7 @@ def _typed(raw: dict[str, Any]) -> dict[str, Any]:
         "inputs": specs(raw["inputs"]), "outputs": specs(raw["outputs"]),
         "dims": tuple(raw["dims"]), "labels": tuple(raw["labels"]),
         "golden": Golden(**raw["golden"]), "sequence": sequence(raw.get("sequence")),
+        "sparse": sparse(raw.get("sparse")),
     }
 
 

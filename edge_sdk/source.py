@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from edge_sdk.zoo.recipes import Recipe
 
 N_CALIBRATION = 256
+SPARSE_ZOO = "str-cifar10"
 
 
 @dataclass
@@ -45,6 +47,8 @@ class Source:
         sensitivity: KL in nats of each layer cut alone to each trained width, from the
             model card; empty if these are not the card's weights.
         universal: The model whose weights are digested, if `model` is a cut of it.
+        sparse: How an export stores layers of many zeros if nothing else is asked for:
+            "none", "float32" or "int8" values.
     """
 
     name: str
@@ -60,6 +64,7 @@ class Source:
     synthetic: bool = False
     universal: nn.Module | None = None
     sensitivity: list[dict[int, float]] = field(default_factory=list)
+    sparse: str = "none"
 
     @property
     def sample(self) -> tuple[torch.Tensor, ...]:
@@ -112,8 +117,13 @@ def find_source(
         return from_made(model, call_factory(model), checkpoint, dim)
     from edge_sdk import zoo
 
+    if model == SPARSE_ZOO:
+        if dim is not None:
+            raise no_dims(model)
+        return _sparse_from_zoo(checkpoint, data, n_cases)
     if model not in zoo.names():
-        raise UnsupportedModel(f"one of {', '.join(zoo.names())}, or module:factory", repr(model),
+        known = ", ".join((*zoo.names(), SPARSE_ZOO))
+        raise UnsupportedModel(f"one of {known}, or module:factory", repr(model),
                                where="--model", hint="module:factory names a function of yours")
     return _from_zoo(model, checkpoint, data, dim, n_cases, embedding_only)
 
@@ -250,10 +260,7 @@ def _from_zoo(
 def _add_cases(source: Source, recipe: Recipe, dataset: Dataset, n_cases: int | None) -> None:
     from edge_sdk.zoo.training import normalize
 
-    n = len(dataset.test_images)
-    pick = np.arange(n)
-    if n_cases is not None and n_cases < n:
-        pick = np.sort(np.random.default_rng(0).permutation(n)[:n_cases])
+    pick = _some(len(dataset.test_images), n_cases)
     source.inputs = {"image": normalize(dataset.test_images[pick], recipe,
                                         dataset.pixel_max).numpy()}
     source.targets = dataset.test_labels[pick]
@@ -266,6 +273,43 @@ def _add_cases(source: Source, recipe: Recipe, dataset: Dataset, n_cases: int | 
         "image": "(pixel / pixel_max - mean) / std, channels first", "data": dataset.name,
         "pixel_max": dataset.pixel_max, "mean": recipe.mean, "std": recipe.std,
     }
+
+
+def _sparse_from_zoo(
+    checkpoint: str | os.PathLike[str] | None, data: str | os.PathLike[str] | None,
+    n_cases: int | None,
+) -> Source:
+    from edge_sdk import data as datasets
+    from edge_sdk.zoo.str_cifar10 import load
+    from edge_sdk.zoo.str_cifar10_training import MEAN, PIXEL_MAX, STD, to_numpy
+
+    model = load(None if checkpoint is None else Path(checkpoint))
+    source = Source(SPARSE_ZOO, model, {}, "", sparse="float32", preprocessing={
+        "image": "(pixel / pixel_max - mean) / std, channels first", "data": "cifar10",
+        "pixel_max": PIXEL_MAX, "mean": MEAN, "std": STD})
+    try:
+        found = datasets.cifar10(data)
+    except DataError:
+        if data is not None:
+            raise
+        noise = np.random.default_rng(0).standard_normal((64, 3, 32, 32), np.float32)
+        source.inputs, source.synthetic = {"image": noise}, True
+        source.inputs_are = "synthetic noise (no data folder: pass --data)"
+        return source
+    pick = _some(len(found.test_images), n_cases)
+    source.inputs = {"image": to_numpy(found.test_images[pick])}
+    source.targets, source.labels = found.test_labels[pick], found.labels
+    source.inputs_are = f"held-out {found.name} ({found.split})"
+    train = np.random.default_rng(0).permutation(len(found.train_images))[:N_CALIBRATION]
+    source.calibration = {"image": to_numpy(found.train_images[train])}
+    return source
+
+
+def _some(n: int, wanted: int | None) -> NDArray[np.int64]:
+    """Return all of n indices in order, or so many of them, always the same ones."""
+    if wanted is None or wanted >= n:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(0).permutation(n)[:wanted])
 
 
 def trained(source: Source) -> dict[str, tuple[int, ...]]:

@@ -26,12 +26,13 @@ def count_macs(model: nn.Module, sample: Tensor | tuple[Any, ...]) -> int:
         sample: The input, batch included, or a tuple of several inputs.
     """
     inputs = sample if isinstance(sample, tuple) else (sample,)
-    training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             model(*inputs)
     finally:
-        model.train(training)
+        for module, training in modes:  # a frozen norm in a training model stays frozen
+            module.training = training
     # torch counts a multiply-accumulate as two operations.
     return int(counter.get_total_flops()) // 2

@@ -12,7 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.errors import DataError, ShapeError, UnsupportedModel
-from edge_sdk.source import Source, call_factory, find_source, from_made, no_dims, require_torch
+from edge_sdk.source import (
+    SPARSE_ZOO,
+    Source,
+    call_factory,
+    find_source,
+    from_made,
+    no_dims,
+    require_torch,
+)
 
 if TYPE_CHECKING:
     from edge_sdk.fastgrnn.weights import Weights
@@ -87,8 +95,8 @@ def find(
     if ":" not in model:
         from edge_sdk import zoo
 
-        if model not in zoo.names():
-            known = ", ".join(dict.fromkeys((*zoo.names(), SPEECH)))
+        if model not in (*zoo.names(), SPARSE_ZOO):
+            known = ", ".join(dict.fromkeys((*zoo.names(), SPARSE_ZOO, SPEECH)))
             raise UnsupportedModel(
                 f"one of {known}, or module:factory", repr(model), where="--model",
                 hint="module:factory names a function of yours")

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge_sdk.checkpoint import load_weights, read_metadata, save_weights
@@ -369,7 +370,7 @@ def load_model(path: str | os.PathLike[str]) -> SmallResNet:
     return model.eval()
 
 
-def to_numpy(pixels: Tensor) -> np.ndarray[Any, Any]:
+def to_numpy(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return normalized images as a contiguous array, channels first."""
-    array: np.ndarray[Any, Any] = normalize(pixels).contiguous().numpy()
+    array: NDArray[np.float32] = normalize(torch.from_numpy(pixels)).contiguous().numpy()
     return array
