@@ -34,6 +34,7 @@ from edge_sdk.engines import process
 from edge_sdk.engines.process import Measurement
 from edge_sdk.errors import DataError, UnsupportedModel
 from edge_sdk.granularity import Granularity, boundaries, parse, parse_list
+from edge_sdk.inspect import describe_sparse
 from edge_sdk.prove import Limits, accuracy, compare, eager, golden
 from edge_sdk.source import Source, from_sample, require_torch, trained
 
@@ -80,7 +81,8 @@ def export(
 def export(
     model: nn.Module | Source | SequenceSource, out: str | os.PathLike[str], *, sample: Any = None,
     target: str = ..., granularity: str = "XL", elastic: str | None = None,
-    quantize: str = "none", limits: Limits | None = None, report: Callable[[str], None] = ...,
+    quantize: str = "none", sparse: str | None = None, limits: Limits | None = None,
+    report: Callable[[str], None] = ...,
 ) -> Export: ...
 
 
@@ -88,7 +90,8 @@ def export(
     model: nn.Module | Source | SequenceSource, out: str | os.PathLike[str], *,
     sample: Any = None, target: str = "executorch",
     granularity: str = "XL", elastic: str | None = None, quantize: str = "none",
-    limits: Limits | None = None, report: Callable[[str], None] = lambda text: None,
+    sparse: str | None = None, limits: Limits | None = None,
+    report: Callable[[str], None] = lambda text: None,
 ) -> Export | CExport:
     """Write `model` at one granularity, or several that share weights, as one verified file.
 
@@ -96,8 +99,9 @@ def export(
     `out` with -step in its name, one frame; its C is `out` with a header beside it.
 
     Args:
-        model: Holds nested FFNs (see `edge_sdk.nn.nesting.nest`), or a `Source`; or a
-            `FastGRNNClassifier`, or a `SequenceSource`.
+        model: Holds nested FFNs (see `edge_sdk.nn.nesting.nest`), or is a plain module with
+            XL as its one granularity, or a `Source`; or a `FastGRNNClassifier`, or a
+            `SequenceSource`.
         out: The file; its suffix must be the target's.
         sample: The model's inputs, tensors with a leading axis of one or more real cases:
             all of them are compared. Of a `FastGRNNClassifier`, sequences (T, D).
@@ -105,6 +109,9 @@ def export(
         granularity: S, M, L, XL or a Mix'n'Match such as S*2+M*2+L+XL.
         elastic: Several granularities, separated by commas, in one file instead.
         quantize: "none", or "int8".
+        sparse: "float32" or "int8" values of weights with many zeros, stored compactly: in
+            ExecuTorch run by our operators where that is faster, elsewhere a smaller file
+            of the same speed. "none" stores the zeros. None does as a `Source` says.
         limits: How far the file may be from the model.
         report: Called with what is being done.
 
@@ -129,7 +136,8 @@ def export(
         return export_sequences(model, {target: Path(out)}, quantize=quantize,
                                 limits=limits or LIMITS, report=report)[0]
     return export_all(model, {target: Path(out)}, granularity=granularity, elastic=elastic,
-                      quantize=quantize, limits=limits or Limits(), report=report)[0]
+                      quantize=quantize, sparse=sparse, limits=limits or Limits(),
+                      report=report)[0]
 
 
 def _source(model: nn.Module, sample: Any) -> Source | SequenceSource:
@@ -164,12 +172,14 @@ def demand_no_granularity(name: str, **options: object) -> None:
 
 def export_all(
     source: Source, outs: dict[str, Path], *, granularity: str, elastic: str | None,
-    quantize: str, limits: Limits, report: Callable[[str], None],
+    quantize: str, limits: Limits, report: Callable[[str], None], sparse: str | None = None,
 ) -> list[Export]:
     """Write one file for each target in `outs`; all of them, or none. Errors as `export`."""
     for target, out in outs.items():
         check_out(target, out)
-    if quantize != "none" and source.synthetic:
+    sparse = source.sparse if sparse is None else sparse
+    _check_sparse(sparse, elastic, quantize, source.name)
+    if "int8" in (quantize, sparse) and source.synthetic:
         raise DataError("real inputs to prove a quantized file on", source.inputs_are,
                         where=source.name, hint="pass --data DIR, or set $EDGE_SDK_DATA")
     names = trained(source)
@@ -179,7 +189,7 @@ def export_all(
     with publish(*outs.values()) as partials:
         for (target, out), partial in zip(outs.items(), partials, strict=True):
             metadata, measured = _write(source, partial, target, chosen, names, bool(elastic),
-                                        quantize, limits, report)
+                                        quantize, sparse, limits, report)
             digest = open_artifact(partial).sha256
             exports.append(Export(out, partial.stat().st_size, digest, metadata, measured))
     return exports
@@ -190,6 +200,19 @@ def _check_target(target: str, suffixes: Mapping[str, str] = SUFFIX) -> None:
         raise UnsupportedModel(f"one of the targets {', '.join(suffixes)}", repr(target),
                                where="`target`", hint="c is for fastgrnn models" if target == "c"
                                else "--target executorch is the default")
+
+
+def _check_sparse(sparse: str, elastic: str | None, quantize: str, where: str) -> None:
+    if sparse not in ("none", "float32", "int8"):
+        raise UnsupportedModel("sparse none, float32 or int8", repr(sparse), where=where,
+                               hint="float32 keeps the values as they are")
+    if sparse != "none" and elastic:
+        raise UnsupportedModel("one granularity in a file with sparse layers",
+                               f"elastic {elastic}", where=where,
+                               hint="--granularity M keeps M's prefix of the sparse weights")
+    if sparse != "none" and quantize != "none":
+        raise UnsupportedModel("quantize none beside sparse layers", quantize, where=where,
+                               hint="--sparse int8 stores their values as int8")
 
 
 def check_out(target: str, out: Path, suffixes: Mapping[str, str] = SUFFIX) -> None:
@@ -207,8 +230,8 @@ def check_out(target: str, out: Path, suffixes: Mapping[str, str] = SUFFIX) -> N
 
 def _write(
     source: Source, path: Path, target: str, chosen: Sequence[Granularity],
-    named: dict[str, tuple[int, ...]], elastic: bool, quantize: str, limits: Limits,
-    report: Callable[[str], None],
+    named: dict[str, tuple[int, ...]], elastic: bool, quantize: str, sparse: str,
+    limits: Limits, report: Callable[[str], None],
 ) -> tuple[Metadata, Measurement]:
     """Lower, write, compare in the engine, write again with the figures, run that once more."""
     from edge_sdk.exporters.request import Request, output_names
@@ -221,8 +244,10 @@ def _write(
     lowered = _lower(target, Request(
         model=source.model, sample=source.sample, input_names=tuple(source.inputs),
         output_names=names, granularities=chosen, elastic=elastic, boundaries=cuts,
-        quantize=quantize, report=lambda text: report(f"{target}: {text}"),
+        quantize=quantize, sparse=sparse, report=lambda text: report(f"{target}: {text}"),
     ))
+    if sparse == "int8":
+        quantize = sparse  # what it means for the comparison
     report(f"{target}: running the model in eager mode")
     expected = {g.name: eager(source, g, names) for g in chosen}
     metadata = Metadata(
@@ -237,6 +262,7 @@ def _write(
         labels=source.labels, weights_sha256=weights,
         toolchain={**lowered.toolchain, "edge-inference-sdk": version(),
                    "python": platform.python_version()},
+        sparse=lowered.sparse, schema_version=1 if lowered.sparse is None else 3,
     )
     lowered.write(path, metadata.to_json())
     containers.seal(path)
@@ -305,6 +331,7 @@ def describe(done: Export) -> str:
         f"sha256 {done.sha256[:16]}",
         f"run     load {measured.load_ms:.1f} ms  peak RAM {ram}  {measured.threads} thread  "
         "on this machine",
+        *describe_sparse(m.sparse),
     ]
     for name, info in m.granularities.items():
         coverage = "unknown" if info.coverage is None else f"{info.coverage:.0%} of nodes"
@@ -343,6 +370,7 @@ def main(
     fit_latency_ms: float = typer.Option(0.0, help="Best mix within this latency here."),
     target: str = typer.Option("executorch", help="executorch, litert, onnx, c or all."),
     quantize: str = typer.Option("none", help="none or int8."),
+    sparse: str = typer.Option(None, help="none, float32 or int8 values; a str-... model's own."),
     model: str = typer.Option("matvit-digits", help="Zoo name, or module:factory."),
     checkpoint: Path = typer.Option(None, help="Weights instead of the shipped ones."),
     data: Path = typer.Option(None, help="Folder with data sets; or $EDGE_SDK_DATA."),
@@ -369,6 +397,8 @@ def main(
             demand_no_granularity(model, granularity=granularity, elastic=elastic,
                                   fit_bytes=fit_bytes, fit_macs=fit_macs,
                                   fit_latency_ms=fit_latency_ms)
+            if sparse not in (None, "none"):
+                raise typer.BadParameter("--sparse is for models with Linear or Conv2d layers")
             done: Sequence[Export | CExport] = export_sequences(
                 source, name_outs(out, target, _stem(model, "", quantize)), quantize=quantize,
                 report=report)
@@ -376,7 +406,8 @@ def main(
             targets = TARGETS if target == "all" else (target,)
             choice, done = _export_granularities(
                 source, lambda name: outs_in(out, targets, _stem(model, name, quantize)),
-                granularity=granularity, elastic=elastic, quantize=quantize, report=report,
+                granularity=granularity, elastic=elastic, quantize=quantize, sparse=sparse,
+                report=report,
                 fits={"max_bytes": fit_bytes, "max_macs": fit_macs,
                       "max_latency_ms": fit_latency_ms})
     if as_json:
@@ -391,17 +422,20 @@ def main(
 
 def _export_granularities(
     source: Source, outs: Callable[[str], dict[str, Path]], *, granularity: str, elastic: str,
-    quantize: str, fits: dict[str, Any], report: Callable[[str], None],
+    quantize: str, sparse: str | None, fits: dict[str, Any], report: Callable[[str], None],
 ) -> tuple[Choice | None, list[Export]]:
     """Export the best fit if one is asked for, else what is named."""
     if any(fits.values()):
+        if not trained(source)["XL"] or sparse not in (None, "none"):
+            raise typer.BadParameter("--fit-... chooses among the sizes of a nested model, and "
+                                     "counts dense layers: leave it or --sparse out")
         from edge_sdk.fit import export_fitting
 
         return export_fitting(source, outs, quantize=quantize, limits=Limits(), report=report,
                               **fits)
     name = "elastic" if elastic else parse(granularity, trained(source)).name
     return None, export_all(source, outs(name), granularity=granularity, elastic=elastic or None,
-                            quantize=quantize, limits=Limits(), report=report)
+                            quantize=quantize, sparse=sparse, limits=Limits(), report=report)
 
 
 def _packed(done: Any) -> dict[str, Any]:

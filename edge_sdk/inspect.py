@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from edge_sdk.artifact import Artifact, SequenceInfo, TensorSpec, open_artifact
+from edge_sdk.artifact import Artifact, SequenceInfo, SparseInfo, TensorSpec, open_artifact
 from edge_sdk.console import command, say
 
 
@@ -40,11 +40,24 @@ def describe(artifact: Artifact) -> str:
         if info.accuracy:
             a = info.accuracy
             rows.append(f"top-1   {name:<12} {a.top1:.2%}  eager {a.eager:.2%}  n {a.n}  {a.split}")
+    rows += describe_sparse(m.sparse)
     rows.append("tools   " + "  ".join(f"{k} {v}" for k, v in m.toolchain.items()))
     rows.append(f"weights sha256 {m.weights_sha256[:16]}  "
                 f"golden {len(m.golden.outputs)} "
                 f"{'granularities' if m.sequence is None else 'ways'}  schema {m.schema_version}")
     return "\n".join(rows)
+
+
+def describe_sparse(info: SparseInfo | None) -> list[str]:
+    """Return the lines of a file's sparse layers; none for a file without."""
+    if info is None:
+        return []
+    stored = sum(layer.n_bytes for layer in info.layers)
+    dense = sum(layer.dense_bytes for layer in info.layers)
+    return [f"sparse  {info.values} values  weights {stored} B of {dense}  speed {info.speed}",
+            *(f"layer   {layer.name}  {layer.form}  zeros {layer.zeros / layer.entries:.1%}  "
+              f"{layer.n_bytes} B of {layer.dense_bytes}{'  ' * bool(layer.why)}{layer.why}"
+              for layer in info.layers)]
 
 
 def size(info: SequenceInfo) -> str:

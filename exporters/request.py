@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from edge_sdk.artifact import SparseInfo
 from edge_sdk.granularity import Granularity
 
 
@@ -25,6 +26,7 @@ class Request:
         elastic: Lower to blocks and methods even if there is only one.
         boundaries: Where each layer's FFN is cut into blocks.
         quantize: "none" or "int8".
+        sparse: "none", or values of the sparse layers: "float32" or "int8".
         report: Called with what is being done, for a progress line.
     """
 
@@ -36,6 +38,7 @@ class Request:
     elastic: bool
     boundaries: Sequence[Sequence[int]]
     quantize: str = "none"
+    sparse: str = "none"
     report: Callable[[str], None] = field(default=lambda text: None)
 
 
@@ -43,10 +46,12 @@ class Lowered(Protocol):
     """A lowered model, kept in memory until its metadata is known.
 
     `coverage` is the fraction of graph nodes delegated, for each granularity,
-    None where the toolchain does not say. `toolchain` holds versions.
+    None where the toolchain does not say. `toolchain` holds versions. `sparse` says what
+    became of layers with zeros, None where nobody asked.
     """
 
     coverage: dict[str, float | None]
+    sparse: SparseInfo | None
     toolchain: dict[str, str]
 
     def write(self, path: Path, metadata: str) -> None:
