@@ -11,6 +11,7 @@
 
 enum {
     FEW = 3,             /* so many tokens are faster one by one */
+    SIDE_BY_SIDE = 4,    /* rows of them */
     BLOCK = 16,          /* outputs that are turned back at a time: a line of the cache */
     CHUNK_FLOATS = 1 << 17 /* of inputs turned round: half of a small second-level cache */
 };
@@ -27,34 +28,67 @@ edge_sparse_rows_fn *edge_sparse_rows(void)
 
 /* ---- one token ------------------------------------------------------------------------- */
 
-/* The sum of a row; the type of its deltas and values are constants where this is called. */
-static inline float dot(const edge_sparse *w, size_t entry, size_t n, const float *x,
-                        const int is_wide, const int is_int8)
+#if defined(__GNUC__) && !defined(__clang__)
+#define UNROLL _Pragma("GCC unroll 8")
+#else
+#define UNROLL
+#endif
+#if defined(__GNUC__)
+#define ALWAYS __attribute__((always_inline))
+#else
+#define ALWAYS
+#endif
+
+/* Where a row is read, and what it sums to so far. */
+typedef struct reader {
+    const uint8_t *deltas, *values;
+    size_t n, column;
+    float sum;
+} reader;
+
+/* The types of deltas and values are constants where these are called. */
+static inline ALWAYS void take(reader *r, size_t j, const float *x, const int wide, const int int8)
 {
-    const uint8_t *deltas = w->deltas + entry * (is_wide ? 2 : 1);
-    const uint8_t *values = w->entries + entry * (is_int8 ? 1 : 4);
-    float sum = 0;
-    size_t at = 0;
-    for (size_t j = 0; j < n; j++) {
-        const float value = is_int8 ? (float)(int8_t)values[j] : edge_load_f32(values + 4 * j);
-        at += is_wide ? edge_load16(deltas + 2 * j) : deltas[j];
-        sum += value * x[at];
-    }
-    return sum;
+    const float value =
+        int8 ? (float)(int8_t)r->values[j] : edge_load_f32(r->values + 4 * j);
+    r->column += wide ? edge_load16(r->deltas + 2 * j) : r->deltas[j];
+    r->sum += value * x[r->column];
 }
 
-static inline void vector(const edge_sparse *w, const float *x, const edge_sparse_finish *finish,
-                          float *y, const int is_wide, const int is_int8)
+/*
+ * Rows go side by side, as far as all of them have entries: one sum would wait for itself.
+ */
+static inline ALWAYS void vector(const edge_sparse *w, const float *x,
+                                 const edge_sparse_finish *finish, float *y, const int wide,
+                                 const int int8)
 {
-    size_t entry = 0;
-    for (uint32_t row = 0; row < w->rows; row++) {
-        const size_t n = edge_sparse_count(w, row);
-        float sum = dot(w, entry, n, x, is_wide, is_int8);
-        if (is_int8) sum *= edge_sparse_scale(w, row);
-        sum += edge_sparse_bias(finish, row);
-        sum = finish->low > sum ? finish->low : sum;
-        y[row] = finish->high < sum ? finish->high : sum;
-        entry += n;
+    const uint8_t *deltas = w->deltas, *values = w->entries;
+    for (uint32_t row = 0; row < w->rows; row += SIDE_BY_SIDE) {
+        reader rows[SIDE_BY_SIDE];
+        size_t common = SIZE_MAX;
+        UNROLL for (uint32_t i = 0; i < SIDE_BY_SIDE; i++) {
+            reader *r = &rows[i];
+            r->n = row + i < w->rows ? edge_sparse_count(w, row + i) : 0;
+            r->deltas = deltas;
+            r->values = values;
+            r->column = 0;
+            r->sum = 0;
+            deltas += r->n * (wide ? 2 : 1);
+            values += r->n * (int8 ? 1 : 4);
+            if (r->n < common) common = r->n;
+        }
+        for (size_t j = 0; j < common; j++) {
+            UNROLL for (uint32_t i = 0; i < SIDE_BY_SIDE; i++) take(&rows[i], j, x, wide, int8);
+        }
+        UNROLL for (uint32_t i = 0; i < SIDE_BY_SIDE; i++) {
+            reader *r = &rows[i];
+            for (size_t j = common; j < r->n; j++) take(r, j, x, wide, int8);
+            if (row + i >= w->rows) break;
+            if (int8) r->sum *= edge_sparse_scale(w, row + i);
+            r->sum += edge_sparse_bias(finish, row + i);
+            r->sum = finish->low > r->sum ? finish->low : r->sum;
+            y[row + i] = finish->high < r->sum ? finish->high : r->sum;
+        }
     }
 }
 
@@ -72,12 +106,64 @@ void edge_sparse_vector(const edge_sparse *w, const float *x, const edge_sparse_
 
 /* ---- many tokens ----------------------------------------------------------------------- */
 
-/* to[c * to_stride + r] = from[r * stride + c] for r < rows, c < cols. */
-static void turn(const float *from, size_t stride, size_t rows, size_t cols, float *to,
-                 size_t to_stride)
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector) && (defined(__SSE__) || defined(__ARM_NEON))
+#define TURN_FOUR
+#endif
+#endif
+
+#ifdef TURN_FOUR
+typedef float four __attribute__((vector_size(16)));
+
+static inline ALWAYS four load4(const float *at)
+{
+    four v;
+    memcpy(&v, at, sizeof v);
+    return v;
+}
+
+/* Four rows of four. */
+static inline ALWAYS void turn4(const float *from, size_t stride, float *to, size_t to_stride)
+{
+    const four a = load4(from), b = load4(from + stride);
+    const four c = load4(from + 2 * stride), d = load4(from + 3 * stride);
+    const four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    const four cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    const four ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const four cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    const four rows[4] = {__builtin_shufflevector(ab, cd, 0, 1, 4, 5),
+                          __builtin_shufflevector(ab, cd, 2, 3, 6, 7),
+                          __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5),
+                          __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7)};
+    for (size_t i = 0; i < 4; i++) memcpy(to + i * to_stride, &rows[i], sizeof rows[i]);
+}
+#endif
+
+static void turn_plainly(const float *from, size_t stride, size_t rows, size_t cols, float *to,
+                         size_t to_stride)
 {
     for (size_t c = 0; c < cols; c++)
         for (size_t r = 0; r < rows; r++) to[c * to_stride + r] = from[r * stride + c];
+}
+
+/* to[c * to_stride + r] = from[r * stride + c] for r < rows, c < cols: lines of the cache whole. */
+static void turn(const float *from, size_t stride, size_t rows, size_t cols, float *to,
+                 size_t to_stride)
+{
+    size_t fours = 0, columns = 0;
+#ifdef TURN_FOUR
+    fours = rows / 4 * 4;
+    columns = cols / 4 * 4;
+    for (size_t line = 0; line < columns; line += 16) {
+        const size_t end = columns - line < 16 ? columns : line + 16;
+        for (size_t r = 0; r < fours; r += 4)
+            for (size_t c = line; c < end; c += 4)
+                turn4(from + r * stride + c, stride, to + c * to_stride + r, to_stride);
+    }
+#endif
+    turn_plainly(from + columns, stride, fours, cols - columns, to + columns * to_stride,
+                 to_stride);
+    turn_plainly(from + fours * stride, stride, rows - fours, cols, to + fours, to_stride);
 }
 
 /* The parts of the scratch room. */
