@@ -32,6 +32,7 @@ class Part(NamedTuple):
 
 PARTS = [
     Part("sequences", ("logmel", "fastgrnn"), 16 * 1024),
+    Part("sparse", ("sparse",), 16 * 1024),
     Part("the rest", ("",), 64 * 1024),  # codes, cascades, governor, vectors
 ]
 """A source belongs to the first part that has a prefix of its name."""
