@@ -32,7 +32,10 @@ WIDTHS = "widths"
 
 SUFFIXES = {".pte": "executorch", ".tflite": "litert", ".onnx": "onnx"}
 
-_SEAL_KEY = b"edge_sdk_sha256"
+SEAL_KEY = "edge_sdk_sha256"
+"""Name of the ONNX metadata property that seals a file."""
+
+_SEAL_KEY = SEAL_KEY.encode()
 # ModelProto.metadata_props (field 14) { key (1), value (2): 64 hex digits }.
 _ENTRY = b"\x0a" + bytes([len(_SEAL_KEY)]) + _SEAL_KEY + b"\x12\x40"
 _SEAL_HEAD = b"\x72" + bytes([len(_ENTRY) + 64]) + _ENTRY

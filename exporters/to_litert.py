@@ -20,14 +20,13 @@ from torch import Tensor, nn
 
 from edge_sdk.containers import KEY
 from edge_sdk.errors import UnsupportedModel
+from edge_sdk.exporters import tflite_file
 from edge_sdk.exporters.passes.blocks import to_blocks
 from edge_sdk.exporters.request import Lowered, Outputs, Request
 from edge_sdk.exporters.toolchain import require, require_platform, versions
 from edge_sdk.nn.matformer import extract
 
 PLATFORMS = [("Linux", "x86_64"), ("Darwin", "arm64")]
-_FILE_IDENTIFIER = b"TFL3"
-_DATA_ALIGNMENT = 16  # schema.fbs: Buffer.data is (force_align: 16)
 _TYPES_IN_NAMES = re.compile(rb"[^/;]*\.[^/;._]*_")
 
 
@@ -49,13 +48,7 @@ class FlatModel:
     """A converted model as objects; its buffers are views of the converter's bytes."""
 
     def __init__(self, content: bytes, quantize: str, granularities: list[str]) -> None:
-        from ai_edge_litert.tools import flatbuffer_utils
-
-        self._model = flatbuffer_utils.read_model_from_bytearray(content)
-        for buffer in self._model.buffers:
-            # The quantizer's buffers come as slices, which would be packed byte by byte.
-            if buffer.data is not None:
-                buffer.data = np.frombuffer(buffer.data, np.uint8)
+        self._model = tflite_file.read(content)
         for graph in self._model.subgraphs:
             for tensor in graph.tensors:
                 # package.module.Class_attribute/... of every module on the way, some 260
@@ -74,14 +67,13 @@ class FlatModel:
         buffer, entry = schema.BufferT(), schema.MetadataT()
         buffer.data = np.frombuffer(metadata.encode(), np.uint8)
         entry.name, entry.buffer = KEY, len(buffers)
-        builder = _builder(sum(b.data.size for b in buffers if b.data is not None))
         try:
             model.buffers, model.metadata = [*buffers, buffer], [*(entries or []), entry]
-            builder.Finish(model.Pack(builder), file_identifier=_FILE_IDENTIFIER)
+            content = tflite_file.pack(model)
         finally:
             model.buffers, model.metadata = buffers, entries
         with open(path, "wb") as file:
-            file.write(builder.Output())
+            file.write(content)
 
 
 def lower(request: Request) -> Lowered:
@@ -148,34 +140,6 @@ def _quantize(content: bytes) -> bytes:
     with quiet():
         result = tool.quantize(enable_progress_bar=False, enable_progress_report=False)
     return bytes(result.quantized_model)
-
-
-def _builder(n_bytes: int) -> Any:
-    """Return a FlatBuffer builder that stores equal vectors once, and aligns data.
-
-    Channel scales and zero points are no buffers, so the converter repeats them in
-    every signature. FlatBuffers refer to a vector by
-    its offset, and several tables may refer to one.
-    """
-    import flatbuffers  # type: ignore[import-untyped]
-
-    class Builder(flatbuffers.Builder):
-        def __init__(self) -> None:
-            # Growing copies all that is written; what is not data seldom exceeds this.
-            super().__init__(n_bytes + (1 << 20))
-            self.vectors: dict[tuple[str, bytes], int] = {}
-
-        def StartVector(self, elemSize: int, numElems: int, alignment: int) -> int:
-            aligned = _DATA_ALIGNMENT if elemSize == 1 else alignment
-            return int(super().StartVector(elemSize, numElems, aligned))
-
-        def CreateNumpyVector(self, x: np.ndarray[Any, Any]) -> int:
-            key = (x.dtype.str, x.tobytes())
-            if key not in self.vectors:
-                self.vectors[key] = super().CreateNumpyVector(x)
-            return self.vectors[key]
-
-    return Builder()
 
 
 @contextlib.contextmanager
