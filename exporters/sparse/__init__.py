@@ -1,0 +1,1 @@
+"""What exporters do with weights that hold many zeros; one file for each target."""
