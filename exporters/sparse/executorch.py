@@ -27,7 +27,7 @@ from edge_sdk.sparse import SparseMatrix
 
 FORMS = ("dense", "float32", "int8")
 _aten = torch.ops.aten
-_CLAMPS = {
+_CLAMPS: dict[Any, tuple[float, float]] = {
     _aten.relu.default: (0.0, math.inf), _aten.relu_.default: (0.0, math.inf),
     _aten.relu6.default: (0.0, 6.0), _aten.relu6_.default: (0.0, 6.0),
 }
@@ -49,14 +49,15 @@ class PackedLayer:
 
 def lower(
     model: nn.Module, sample: tuple[Tensor, ...], forms: Mapping[str, str],
-    *, dynamic_shapes: Any = None,
+    *, method: str = "forward", dynamic_shapes: Any = None,
 ) -> tuple[Program, list[PackedLayer]]:
-    """Return `model` as a program of one method, "forward", and what was packed in it.
+    """Return `model` as a program of one method, and what was packed in it.
 
     Args:
         model: In eval mode.
         sample: The inputs of one call, in the order of `forward`.
         forms: As for `to_sparse`.
+        method: The method's name: of an artifact, that of the granularity.
         dynamic_shapes: As `torch.export.export` takes them; None: shapes as in `sample`.
 
     Raises:
@@ -73,10 +74,11 @@ def lower(
     exported = torch.export.export(sparse, sample, dynamic_shapes=dynamic_shapes, strict=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        edge = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
-        info = get_delegation_info(edge.exported_program().graph_module)
+        edge = to_edge_transform_and_lower(
+            {method: exported}, partitioner={method: [XnnpackPartitioner()]})
+        info = get_delegation_info(edge.exported_program(method).graph_module)
         nodes = info.num_delegated_nodes + info.num_non_delegated_nodes
-        coverage = {"forward": info.num_delegated_nodes / nodes if nodes else None}
+        coverage = {method: info.num_delegated_nodes / nodes if nodes else None}
         return Program(edge.to_executorch(), coverage), layers
 
 
@@ -162,6 +164,11 @@ def _tensor(module: nn.Module, node: fx.Node) -> Tensor:
     return tensor
 
 
+def _arguments(node: fx.Node, *defaults: Any) -> list[Any]:
+    """Return the arguments of a call, and the defaults of those that it leaves out."""
+    return [*node.args, *defaults[len(node.args):]]
+
+
 def _constant(module: nn.Module, argument: Any) -> Tensor | None:
     return None if argument is None else _tensor(module, argument)
 
@@ -229,9 +236,8 @@ def _add_constant(module: fx.GraphModule, tensor: Tensor) -> fx.Node:
 
 def _fuse(module: fx.GraphModule, node: fx.Node) -> _Call:
     """Follow a layer's output through a batch norm and a clamp that nothing else reads."""
-    arguments = [*node.args, None][:3]
-    weight = _tensor(module, arguments[1]).double()
-    bias = _constant(module, arguments[2])
+    _, matrix, offset = _arguments(node, None, None, None)[:3]
+    weight, bias = _tensor(module, matrix).double(), _constant(module, offset)
     call = _Call([node], weight, None if bias is None else bias.double())
     following = _only_user(node)
     if following is not None and following.target is _aten.batch_norm.default \
@@ -247,9 +253,9 @@ def _fuse(module: fx.GraphModule, node: fx.Node) -> _Call:
 
 def _clamp(node: fx.Node) -> tuple[float, float] | None:
     if node.target in _HARDTANH:
-        low, high = (*node.args[1:], *(-1.0, 1.0)[len(node.args) - 1:])
-        return float(low), float(high)  # type: ignore[arg-type]
-    return _CLAMPS.get(node.target)  # type: ignore[arg-type]
+        _, low, high = _arguments(node, None, -1.0, 1.0)
+        return float(low), float(high)
+    return _CLAMPS.get(node.target)
 
 
 def _only_user(node: fx.Node) -> fx.Node | None:
@@ -259,9 +265,10 @@ def _only_user(node: fx.Node) -> fx.Node | None:
 
 def _fold(module: fx.GraphModule, call: _Call, norm: fx.Node) -> None:
     """y = (W x + b - mean) gamma / sqrt(var + eps) + beta, as another W and b."""
-    gamma, beta, mean, var = (_constant(module, a) for a in norm.args[1:5])
-    assert mean is not None and var is not None  # an eval-mode norm has both
-    scale = (var.double() + float(norm.args[7])).rsqrt()  # type: ignore[arg-type]
+    arguments = _arguments(norm)
+    gamma, beta = _constant(module, arguments[1]), _constant(module, arguments[2])
+    mean, var = _tensor(module, arguments[3]), _tensor(module, arguments[4])
+    scale = (var.double() + float(arguments[7])).rsqrt()
     if gamma is not None:
         scale = scale * gamma.double()
     shift = -mean.double() if call.bias is None else call.bias - mean.double()
@@ -274,8 +281,7 @@ def _geometry(
     name: str, node: fx.Node, kernel: tuple[int, ...],
 ) -> tuple[list[int], list[int], list[int]]:
     """Return kernel size, stride and padding of a call of conv2d."""
-    defaults: tuple[Any, ...] = ([1, 1], [0, 0])
-    stride, padding = (*node.args[3:5], *defaults[len(node.args[3:5]):])
+    stride, padding = _arguments(node, None, None, None, [1, 1], [0, 0])[3:5]
     if padding == "valid":
         padding = [0, 0]
     elif padding == "same":
@@ -288,4 +294,4 @@ def _geometry(
         raise UnsupportedModel("padding below the kernel's size",
                                f"padding {padding}, kernel {kernel}", where=f"layer {name!r}",
                                hint="leave it dense")
-    return list(kernel), list(stride), list(padding)  # type: ignore[arg-type]
+    return list(kernel), list(stride), list(padding)

@@ -7,6 +7,8 @@ unpacked, the dense layer, a clamp. On the device runtime/executorch/edge_operat
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -95,9 +97,9 @@ def _conv2d_like(
     return x.new_empty((x.shape[0], out_channels, *size))
 
 
-def _define(name: str, run: object, like: object) -> None:
+def _define(name: str, run: Callable[..., Tensor], like: Callable[..., Tensor]) -> None:
     def run_out(*arguments: object, out: Tensor) -> Tensor:
-        result = run(*arguments)  # type: ignore[operator]
+        result = run(*arguments)
         out.resize_(result.shape)
         return out.copy_(result)
 
