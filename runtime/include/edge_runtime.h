@@ -897,6 +897,128 @@ EDGE_API edge_status edge_fastgrnn_get(const edge_fastgrnn *cell, const void *st
 EDGE_API edge_status edge_fastgrnn_set(const edge_fastgrnn *cell, void *state, size_t state_size,
                                        const float *h);
 
+/* ---- sparse weights ------------------------------------------------------------- */
+
+typedef enum edge_sparse_values {
+    EDGE_SPARSE_FLOAT32 = 0,
+    EDGE_SPARSE_INT8 = 1 /* times a scale of its row */
+} edge_sparse_values;
+
+#define EDGE_SPARSE_MAX 0x7fffffffu /* rows times columns */
+
+/*
+ * A matrix whose zeros are left out: a view of packed bytes (runtime/FORMAT.md), which may
+ * lie at any address. Read-only for callers; only edge_sparse_open makes one.
+ */
+typedef struct edge_sparse {
+    uint32_t rows, cols;
+    uint32_t n_kept;         /* weights that are not zero */
+    uint32_t n_stored;       /* and the zeros that bridge wide gaps */
+    uint32_t values;         /* edge_sparse_values */
+    uint32_t delta_bits;     /* 8 or 16 */
+    const uint8_t *scales;   /* f32[rows]; NULL for float32 */
+    const uint8_t *counts;   /* stored entries of each row: u16[rows], or u32 from 65536 columns on */
+    const uint8_t *entries;  /* f32 or i8[n_stored] */
+    const uint8_t *deltas;   /* u8 or u16[n_stored] */
+} edge_sparse;
+
+/**
+ * Compute how many bytes a matrix packs into.
+ *
+ * int8 values are w / scale rounded half to even, scale = max |w| of the row / 127; what
+ * rounds to zero is left out, and so is a row whose scale is below 2^-126.
+ *
+ * @param w           (rows, cols), row-major, as PyTorch keeps a weight.
+ * @param delta_bits  8 or 16: of the distance from one column to the next. A gap that is wider
+ *                    costs a stored zero.
+ * @param[out] size   Bytes; 0 on an error.
+ * @return EDGE_OK, EDGE_ERR_ARGUMENT (also for no rows, no columns, or more than
+ *         EDGE_SPARSE_MAX weights) or EDGE_ERR_NOT_FINITE (a weight that is NaN or infinite).
+ */
+EDGE_API edge_status edge_sparse_pack_size(const float *w, uint32_t rows, uint32_t cols,
+                                           edge_sparse_values values, uint32_t delta_bits,
+                                           size_t *size);
+/**
+ * Pack a matrix. The same matrix gives the same bytes everywhere.
+ *
+ * @param size  Room in `bytes`; of it edge_sparse_pack_size() are written.
+ * @return As edge_sparse_pack_size, or EDGE_ERR_CAPACITY.
+ */
+EDGE_API edge_status edge_sparse_pack(const float *w, uint32_t rows, uint32_t cols,
+                                      edge_sparse_values values, uint32_t delta_bits, void *bytes,
+                                      size_t size);
+/**
+ * Look at packed bytes, exactly `size` of them, which must outlive `w` and stay unchanged.
+ *
+ * Checks all that keeps readers inside them: the head, the rows' counts, the columns. That is
+ * cheap beside any product, so an operator may do it at each call. Values are not looked at.
+ *
+ * @param[out] w  All zeros on an error; everything below then gives EDGE_ERR_ARGUMENT.
+ * @return EDGE_OK, EDGE_ERR_ARGUMENT, EDGE_ERR_FORMAT or EDGE_ERR_VERSION.
+ */
+EDGE_API edge_status edge_sparse_open(edge_sparse *w, const void *bytes, size_t size);
+/**
+ * Write the matrix with its zeros; int8 values times their scales.
+ *
+ * @param[out] dense  (rows, cols).
+ * @return EDGE_OK or EDGE_ERR_ARGUMENT.
+ */
+EDGE_API edge_status edge_sparse_unpack(const edge_sparse *w, float *dense);
+
+/*
+ * Products. Each output is 0 + its row's entries times their inputs, one after the other in
+ * ascending order of columns, each product rounded before it is added; then times the scale
+ * (int8), plus the bias (or 0), then at least `low` and at most `high`, which may be infinite.
+ * So an output's bits depend neither on the processor nor on what else is computed in the same
+ * call; but 32-bit NEON has no denormals. NaN stays NaN; an infinite input gives NaN where it
+ * meets a zero that bridges a gap. Outputs must not overlap inputs.
+ *
+ * Scratch room has any alignment, and is NULL where its size is 0.
+ */
+
+/** Compute the scratch bytes of edge_sparse_linear; EDGE_ERR_ARGUMENT if they are too many. */
+EDGE_API edge_status edge_sparse_linear_scratch_size(const edge_sparse *w, uint32_t n,
+                                                     size_t *size);
+/**
+ * y = clamp(x W^T + bias, low, high).
+ *
+ * @param x       (n, cols); n at least 1.
+ * @param bias    (rows), or NULL.
+ * @param[out] y  (n, rows).
+ * @return EDGE_OK, EDGE_ERR_ARGUMENT (also unless low <= high) or EDGE_ERR_CAPACITY.
+ */
+EDGE_API edge_status edge_sparse_linear(const edge_sparse *w, const float *x, uint32_t n,
+                                        const float *bias, float low, float high, float *y,
+                                        void *scratch, size_t scratch_size);
+
+/* A convolution of one group, without dilation. */
+typedef struct edge_conv2d {
+    uint32_t in_channels, in_height, in_width;
+    uint32_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
+} edge_conv2d;
+
+/**
+ * Compute the scratch bytes of edge_sparse_conv2d.
+ *
+ * @return EDGE_OK or EDGE_ERR_ARGUMENT: a size of 0, a kernel larger than the padded image,
+ *         columns that are not in_channels * kernel_h * kernel_w, or more than EDGE_SPARSE_MAX
+ *         numbers somewhere.
+ */
+EDGE_API edge_status edge_sparse_conv2d_scratch_size(const edge_sparse *w,
+                                                     const edge_conv2d *shape, size_t *size);
+/**
+ * Convolve one image. W is (out_channels, in_channels * kernel_h * kernel_w), as PyTorch's
+ * weight flattened; out_height is (in_height + 2 pad_h - kernel_h) / stride_h + 1, rounded down.
+ *
+ * @param x       (in_channels, in_height, in_width).
+ * @param bias    (out_channels), or NULL.
+ * @param[out] y  (out_channels, out_height, out_width).
+ * @return EDGE_OK, EDGE_ERR_ARGUMENT (also unless low <= high) or EDGE_ERR_CAPACITY.
+ */
+EDGE_API edge_status edge_sparse_conv2d(const edge_sparse *w, const edge_conv2d *shape,
+                                        const float *x, const float *bias, float low, float high,
+                                        float *y, void *scratch, size_t scratch_size);
+
 #ifdef __cplusplus
 }
 #endif
