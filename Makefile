@@ -32,12 +32,14 @@ bench: $(READY)
 	$(VENV)/bin/python -m benchmarks.fastgrnn
 
 # torch first and by itself: asked for together with others, a resolver may take
-# a build with gigabytes of CUDA.
-$(READY): pyproject.toml runtime/CMakeLists.txt runtime/include/edge_runtime.h $(wildcard runtime/src/* runtime/python/*)
+# a build with gigabytes of CUDA. ExecuTorch before the package: our operators for it are
+# built only where it is found.
+$(READY): pyproject.toml runtime/CMakeLists.txt runtime/include/edge_runtime.h $(wildcard runtime/src/* runtime/python/* runtime/executorch/*)
 	@test -n "$(PYTHON)" || { echo "Python 3.10, 3.11 or 3.12 is needed; set PYTHON=" >&2; exit 1; }
 	mkdir -p build
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet torch==2.13.0
+	$(VENV)/bin/python -m pip install --quiet executorch==1.4.1
 	$(VENV)/bin/python -m pip install --quiet --editable '.[all]'
 	touch $@
 

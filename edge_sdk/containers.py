@@ -22,7 +22,9 @@ import hashlib
 import mmap
 import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from edge_sdk.errors import FormatError
 
@@ -40,6 +42,8 @@ _SEAL_KEY = SEAL_KEY.encode()
 _ENTRY = b"\x0a" + bytes([len(_SEAL_KEY)]) + _SEAL_KEY + b"\x12\x40"
 _SEAL_HEAD = b"\x72" + bytes([len(_ENTRY) + 64]) + _ENTRY
 SEAL_BYTES = len(_SEAL_HEAD) + 64
+
+T = TypeVar("T")
 
 _HINT = "the file is damaged, or edge_sdk did not write it; export or copy it again"
 
@@ -96,17 +100,30 @@ def read_metadata(path: Path) -> bytes:
         raise FormatError(f"a file ending in {', '.join(SUFFIXES)}", repr(path.suffix),
                           where=str(path), hint="keep the suffix that the exporter gave")
     read = {"executorch": _from_pte, "litert": _from_tflite, "onnx": _from_onnx}[target]
+    text = _read(path, target, read)
+    if text is None:
+        raise FormatError(f"metadata named {KEY}", "none", where=str(path), hint=_HINT)
+    return text
+
+
+def pte_operators(path: Path) -> set[str]:
+    """Return the operators that a .pte calls outside of delegates, such as "aten::add.out".
+
+    Raises:
+        FormatError: Bytes of another structure.
+    """
+    return _read(path, "executorch", _operators)
+
+
+def _read(path: Path, target: str, read: Callable[[memoryview], T]) -> T:
     with open(path, "rb") as file:
         # Never closed by hand: views of it live on in the traceback of an error.
         data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     try:
-        text = read(data)
+        return read(data)
     except (struct.error, IndexError, UnicodeDecodeError) as error:
         raise FormatError(f"a {target} file", "bytes of another structure", where=str(path),
                           hint=_HINT) from error
-    if text is None:
-        raise FormatError(f"metadata named {KEY}", "none", where=str(path), hint=_HINT)
-    return text
 
 
 def _sha256(file: object, n_bytes: int) -> str:
@@ -173,6 +190,13 @@ def _from_pte(data: memoryview) -> bytes | None:
                 if text is not None:
                     return text.blob(0)
     return None
+
+
+def _operators(data: memoryview) -> set[str]:
+    # ExecutionPlan {operators 6}; Operator {name 0, overload 1}.
+    names = [(one.blob(0).decode(), one.blob(1).decode())
+             for plan in _Table(data, _u32(data, 0)).tables(1) for one in plan.tables(6)]
+    return {f"{name}.{overload}" if overload else name for name, overload in names}
 
 
 def _from_tflite(data: memoryview) -> bytes | None:

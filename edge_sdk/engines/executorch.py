@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from edge_sdk.artifact import Arrays
+from edge_sdk.engines import operators
 from edge_sdk.engines.base import Engine
 from edge_sdk.errors import EngineError, MissingDependency
 
@@ -31,6 +32,7 @@ class ExecuTorchEngine(Engine):
         from executorch.extension.pybindings import portable_lib
         from executorch.runtime import Runtime
 
+        operators.load_for(self.artifact.path)
         self._from_numpy = torch.from_numpy
         if portable_lib._threadpool_get_thread_count() != threads:
             # Resetting frees the pool under every loaded method: they crash.
