@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from edge_sdk.artifact import SparseInfo
 from edge_sdk.containers import KEY
 from edge_sdk.errors import UnsupportedModel
 from edge_sdk.exporters.passes.blocks import to_blocks
@@ -25,9 +26,11 @@ from edge_sdk.nn.matformer import extract
 class Program:
     """A lowered program; its constant methods are emitted anew at each `write`."""
 
-    def __init__(self, executorch: Any, coverage: dict[str, float | None]) -> None:
+    def __init__(
+        self, executorch: Any, coverage: dict[str, float | None], sparse: SparseInfo | None = None,
+    ) -> None:
         self._executorch = executorch
-        self.coverage = coverage
+        self.coverage, self.sparse = coverage, sparse
         self.toolchain = versions(["executorch", "torch", "torchao"])
 
     def write(self, path: Path, metadata: str) -> None:
@@ -53,6 +56,10 @@ def lower(request: Request) -> Lowered:
     """
     request.report("loading ExecuTorch")
     require("executorch", ["executorch.exir", "torchao"])
+    if request.sparse != "none":
+        from edge_sdk.exporters.sparse.executorch import lower_request
+
+        return lower_request(request)
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.devtools.backend_debug import get_delegation_info
     from executorch.exir import to_edge_transform_and_lower

@@ -13,11 +13,12 @@ import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from torch import Tensor, nn
 
+from edge_sdk.artifact import SparseInfo
 from edge_sdk.containers import KEY
 from edge_sdk.errors import UnsupportedModel
 from edge_sdk.exporters import tflite_file
@@ -55,8 +56,19 @@ class FlatModel:
                 # bytes a tensor and a seventh of an int8 file; the attributes say enough.
                 tensor.name = _TYPES_IN_NAMES.sub(b"", tensor.name or b"")
         self.coverage: dict[str, float | None] = dict.fromkeys(granularities)
+        self.sparse: SparseInfo | None = None
         quantizer = ["ai-edge-quantizer"] if quantize == "int8" else []
         self.toolchain = versions(["litert-torch", "ai-edge-litert", *quantizer, "torch"])
+
+    def compact(self, values: str) -> None:
+        """Store weights with many zeros as sparse tensors; see `exporters.sparse.litert`."""
+        from edge_sdk.exporters.sparse.litert import compact_litert
+        from edge_sdk.exporters.sparse.report import Values, sparse_info
+
+        content, report = compact_litert(tflite_file.pack(self._model),
+                                         values=cast(Values, values))
+        self._model = tflite_file.read(content)
+        self.sparse = sparse_info(report, values)
 
     def write(self, path: Path, metadata: str) -> None:
         """Write the .tflite."""
@@ -98,7 +110,10 @@ def lower(request: Request) -> Lowered:
     if request.quantize == "int8":
         request.report("quantizing to int8")
         content = _quantize(content)
-    return FlatModel(content, request.quantize, [g.name for g in request.granularities])
+    lowered = FlatModel(content, request.quantize, [g.name for g in request.granularities])
+    if request.sparse != "none":
+        lowered.compact(request.sparse)
+    return lowered
 
 
 def _convert(request: Request) -> bytes:

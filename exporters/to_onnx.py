@@ -16,13 +16,14 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from edge_sdk.artifact import SparseInfo
 from edge_sdk.containers import KEY, WIDTHS
 from edge_sdk.errors import UnsupportedModel
 from edge_sdk.exporters.passes.blocks import blocks
@@ -41,7 +42,19 @@ class _Model:
         self._proto = proto
         # What the CPU provider runs is only known to the device that loads it.
         self.coverage: dict[str, float | None] = dict.fromkeys(granularities)
+        self.sparse: SparseInfo | None = None
         self.toolchain = versions(["onnx", "onnxscript", "onnxruntime", "torch"])
+
+    def compact(self, values: str) -> None:
+        """Store weights with many zeros as gaps and values; see `exporters.sparse.onnx`."""
+        import onnx
+
+        from edge_sdk.exporters.sparse.onnx import compact_onnx
+        from edge_sdk.exporters.sparse.report import Values, sparse_info
+
+        content, report = compact_onnx(self._proto, values=cast(Values, values))
+        self._proto = onnx.ModelProto.FromString(content)
+        self.sparse = sparse_info(report, values)
 
     def write(self, path: Path, metadata: str) -> None:
         """Write the .onnx."""
@@ -93,7 +106,10 @@ def lower(request: Request) -> Lowered:
         _demand_quantized(proto, _ffn_weights(request))
     if request.elastic:
         _make_optional(proto, n_blocks)
-    return _Model(proto, [granularity.name for granularity in request.granularities])
+    lowered = _Model(proto, [granularity.name for granularity in request.granularities])
+    if request.sparse != "none":
+        lowered.compact(request.sparse)
+    return lowered
 
 
 def _translate(

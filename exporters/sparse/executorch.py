@@ -12,19 +12,24 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
+from edge_sdk.artifact import SparseInfo
 from edge_sdk.errors import ShapeError, UnsupportedModel
+from edge_sdk.exporters.request import Outputs, Request
 from edge_sdk.exporters.sparse import operators  # noqa: F401  (defines torch.ops.edge)
+from edge_sdk.exporters.sparse.choice import Form, choose
 from edge_sdk.exporters.to_executorch import Program
 from edge_sdk.exporters.toolchain import require
+from edge_sdk.nn.matformer import extract
 from edge_sdk.sparse import SparseMatrix
 
+SPEED = "sparse layers as fast as the measured break-even says, on our operators"
 FORMS = ("dense", "float32", "int8")
 _aten = torch.ops.aten
 _CLAMPS: dict[Any, tuple[float, float]] = {
@@ -80,6 +85,26 @@ def lower(
         nodes = info.num_delegated_nodes + info.num_non_delegated_nodes
         coverage = {method: info.num_delegated_nodes / nodes if nodes else None}
         return Program(edge.to_executorch(), coverage), layers
+
+
+def lower_request(request: Request) -> Program:
+    """Lower the one granularity of `request`, its sparse layers where they are faster.
+
+    Raises:
+        As `lower`.
+    """
+    granularity = request.granularities[0]
+    model = Outputs(extract(request.model, granularity.widths), request.output_names).eval()
+    choices = choose(model, request.sample, cast(Form, request.sparse))
+    request.report(f"lowering {sum(c.form != 'dense' for c in choices)} sparse layer(s) "
+                   "to our operators, the rest to XNNPACK")
+    program, layers = lower(model, request.sample, {c.name: c.form for c in choices},
+                            method=granularity.name)
+    packed = {layer.name: layer.packed_bytes for layer in layers}
+    program.sparse = SparseInfo(request.sparse, SPEED, tuple(
+        replace(c.layer(packed.get(c.name)), name=c.name.removeprefix("model."))
+        for c in choices))
+    return program
 
 
 @torch.no_grad()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sdk.artifact import SparseInfo, SparseLayer
 from edge_sdk.errors import UnsupportedModel
 
 Values = Literal["float32", "int8"]
@@ -54,6 +56,27 @@ def file_report(
     forms = sorted({layer["form"] for layer in layers} - {"dense"})
     return FileReport(form=f"{target} {', '.join(forms)}" if forms else "dense", speed=SPEED,
                       bytes_before=bytes_before, bytes_after=bytes_after, layers=list(layers))
+
+
+def sparse_info(report: FileReport, values: str) -> SparseInfo:
+    """Return the report as the file's metadata keeps it."""
+    return SparseInfo(values, report["speed"], tuple(
+        SparseLayer(_plain_name(layer["name"]), layer["form"], layer["zeros"], math.prod(layer["shape"]),
+                    layer["bytes_after"], layer["bytes_before"],
+                    "smaller" if layer["form"] != "dense" else "would not be smaller")
+        for layer in report["layers"]))
+
+
+def _plain_name(tensor: str) -> str:
+    """Return a layer's name in its model, as far as the toolchain kept it.
+
+    torch's ONNX exporter writes model.a.b.weight, the LiteRT converter Signature/model/a/b;1
+    behind the names of all that it fused with it.
+    """
+    last = tensor.split(";;")[-1].split(";")[0].replace("/", ".")
+    for prefix in ("Signature.", "model.", "model."):
+        last = last.removeprefix(prefix)
+    return last.removesuffix(".weight")
 
 
 def left_dense(name: str, weight: NDArray[np.float32]) -> LayerReport:
