@@ -61,8 +61,8 @@ def file_report(
 def sparse_info(report: FileReport, values: str) -> SparseInfo:
     """Return the report as the file's metadata keeps it."""
     return SparseInfo(values, report["speed"], tuple(
-        SparseLayer(_plain_name(layer["name"]), layer["form"], layer["zeros"], math.prod(layer["shape"]),
-                    layer["bytes_after"], layer["bytes_before"],
+        SparseLayer(_plain_name(layer["name"]), layer["form"], layer["zeros"],
+                    math.prod(layer["shape"]), layer["bytes_after"], layer["bytes_before"],
                     "smaller" if layer["form"] != "dense" else "would not be smaller")
         for layer in report["layers"]))
 
@@ -73,7 +73,7 @@ def _plain_name(tensor: str) -> str:
     torch's ONNX exporter writes model.a.b.weight, the LiteRT converter Signature/model/a/b;1
     behind the names of all that it fused with it.
     """
-    last = tensor.split(";;")[-1].split(";")[0].replace("/", ".")
+    last = tensor.rpartition(";;")[2].partition(";")[0].replace("/", ".")
     for prefix in ("Signature.", "model.", "model."):
         last = last.removeprefix(prefix)
     return last.removesuffix(".weight")
