@@ -9,8 +9,8 @@ weights from a DENSIFY beside float activations does not load: neither is ever w
 A column index takes one byte if the innermost axis is 256 long or shorter. LiteRT
 divides by zero on a sparse axis that is cut into blocks, so a wider matrix for a single
 row of inputs becomes a 1 x k convolution over k pieces of the row: the same products in
-the same order. With more rows that was 1.07 times slower (49 rows, x86-64), so those
-keep the matrix, with two bytes for an index.
+the same order. With more rows that is slower, so those keep the matrix, with two bytes
+for an index.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def compact_litert(
     Raises:
         MissingDependency: ai-edge-litert is not installed.
         FormatError: No .tflite.
-        UnsupportedModel: A quantized file, weights that are not finite, or an option
+        UnsupportedModel: A quantized file, a compact one, weights that are not finite, or an option
             that does not exist.
     """
     check_options(values, least_zeros, "litert")
@@ -123,10 +123,13 @@ def _weights(model: Any) -> list[_Weight]:
     """Return the constant float32 weights of the operators looked at, in their order.
 
     Raises:
-        UnsupportedModel: One of another type.
+        UnsupportedModel: One of another type, or a sparse tensor.
     """
     from ai_edge_litert import schema_py_generated as schema
 
+    if any(tensor.sparsity is not None for graph in model.subgraphs for tensor in graph.tensors):
+        raise UnsupportedModel("a dense file", "a compact one", where="the .tflite",
+                               hint="compact the dense file instead")
     found: dict[int, _Weight] = {}
     kinds = (schema.BuiltinOperator.FULLY_CONNECTED, schema.BuiltinOperator.CONV_2D)
     for graph in model.subgraphs:
@@ -134,7 +137,7 @@ def _weights(model: Any) -> list[_Weight]:
             if model.operatorCodes[operator.opcodeIndex].builtinCode in kinds:
                 tensor = graph.tensors[operator.inputs[1]]
                 data = model.buffers[tensor.buffer].data
-                if data is not None and data.size and tensor.sparsity is None:
+                if data is not None and data.size:
                     _demand_float(tensor, graph.tensors[operator.inputs[0]])
                     found.setdefault(tensor.buffer, _Weight(tensor.buffer))
     for graph in model.subgraphs:

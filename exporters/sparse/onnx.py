@@ -64,8 +64,8 @@ def compact_onnx(
     Raises:
         MissingDependency: onnx is not installed.
         FormatError: No .onnx.
-        UnsupportedModel: A quantized file, one before opset 11 or with external data,
-            weights that are not finite, or an option that does not exist.
+        UnsupportedModel: A quantized or compact file, one before opset 11 or with external
+            data, weights that are not finite, or an option that does not exist.
     """
     check_options(values, least_zeros, "onnx")
     require("onnx", ["onnx"])
@@ -73,7 +73,9 @@ def compact_onnx(
     bytes_before = proto.ByteSize()
     _demand_plain(proto)
     axes = _row_axes(proto.graph)
-    layers, constants, nodes = [], [], []
+    layers: list[LayerReport] = []
+    constants: list[Any] = []
+    nodes: list[Any] = []
     for tensor in proto.graph.initializer:
         if tensor.name not in axes:
             constants.append(tensor)
