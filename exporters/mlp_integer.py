@@ -82,7 +82,8 @@ class IntegerLayer:
     def apply(self, x: Integers) -> Integers:
         """Return (n, n_out) of x (n, n_in)."""
         sums = int32(self.bias + x @ self.q.T.astype(np.int64))
-        return np.clip(sums >> self.shift.astype(np.int64), *self.ends)
+        y: Integers = np.clip(sums >> self.shift.astype(np.int64), *self.ends)
+        return y
 
     def prove(self, largest: int) -> None:
         """Check that no sum overflows for inputs of at most `largest`.

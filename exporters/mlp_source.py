@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from edge_sdk.exporters.mlp_integer import IntegerLayer, IntegerMLP
 from edge_sdk.exporters.mlp_layers import HIGHEST, MLP, Layer
 from edge_sdk.fastgrnn.fixed_point import SparseRows, sparse_rows
 
-Model = MLP | IntegerMLP
+Model: TypeAlias = MLP | IntegerMLP
 
 MAX_COUNT = {1: 255, 2: 65535}
 """The most pairs of a row that a count of so many bytes tells."""
@@ -117,7 +117,8 @@ def count_bytes(layers: Sequence[StoredLayer]) -> int:
 
 
 def _rows(layer: Layer | IntegerLayer) -> NDArray[Any]:
-    return layer.q if isinstance(layer, IntegerLayer) else layer.weight
+    rows: NDArray[Any] = layer.q if isinstance(layer, IntegerLayer) else layer.weight
+    return rows
 
 
 def _pack(rows: NDArray[Any]) -> list[SparseRows]:
@@ -307,6 +308,6 @@ def _steps(model: Model, layers: Sequence[StoredLayer]) -> str:
 
 def _golden(golden: Golden, name: str) -> str:
     n = len(golden.inputs)
-    return ("/* Inputs, and what must come out. */\n"
-            + array("golden_x", golden.inputs, f"{n} * {name}_INPUTS") + "\n\n"
-            + array("golden_outputs", golden.outputs, f"{n} * {name}_OUTPUTS"))
+    inputs = array("golden_x", golden.inputs, f"{n} * {name}_INPUTS")
+    outputs = array("golden_outputs", golden.outputs, f"{n} * {name}_OUTPUTS")
+    return f"/* Inputs, and what must come out. */\n{inputs}\n\n{outputs}"
