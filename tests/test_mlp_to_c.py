@@ -295,7 +295,7 @@ MODELS = {
     "ends in relu6": lambda: ending_in(nn.ReLU6),
     "a layer of zeros": with_a_layer_of_zeros,
     "batch normalization": normalized,
-    "bridges": lambda: far_apart(900, [3, 300, *range(310, 320), 899]),
+    "bridges": lambda: far_apart(900, [3, 300, *range(310, 320)]),
     "16-bit deltas": lambda: far_apart(5000, [0, 2000, 4999]),
     "beyond 16 bits": lambda: far_apart(140_000, [1, 70_000, 139_999]),
     "many pairs in a row": lambda: sequential((3000, 5, 2), density=0.15),
@@ -432,7 +432,6 @@ def test_the_api_answers_as_the_header_says(form, tmp_path):
     done = export(model, tmp_path / "my-model.c", samples=samples_of(model), quantize=form,
                   labels=["a", 'quo"te', "n\u00e9e"])
     assert done.name == "my_model"
-    refused = "x[5] = 1.0f / zero;" if form == "none" else "return 0;"
     (tmp_path / "main.c").write_text(f"""
 #include <stdio.h>
 #include <string.h>
@@ -442,9 +441,7 @@ int main(void)
     static my_model_state a, b;
     my_model_output outputs[MY_MODEL_OUTPUTS];
     my_model_input x[MY_MODEL_INPUTS] = {{0}};
-    volatile float zero = 0.0f;
     int best, i;
-    (void)zero;
     if (my_model_size() != {done.ram_bytes} || sizeof a != {done.ram_bytes})
         return 1;
     if (my_model_selftest(&a) != 0)
@@ -463,20 +460,40 @@ int main(void)
         return 6;
     printf("[%s][%s][%s][%s]", my_model_label(1), my_model_label(2), my_model_label(3),
            my_model_label(-1));
-    fflush(stdout);
-    {refused}
-    if (my_model_run(&b, x) != -1 || memcmp(&a, &b, sizeof a) != 0)
-        return 7;
-    x[5] = zero / zero;
-    return my_model_run(&b, x) == -1 && memcmp(&a, &b, sizeof a) == 0 ? 0 : 8;
+    return 0;
 }}
-""".replace("return 0;\n    if (my_model_run(&b, x) != -1 || memcmp(&a, &b, sizeof a) != 0)\n"
-            "        return 7;\n    x[5] = zero / zero;\n    return my_model_run(&b, x) == -1 && "
-            "memcmp(&a, &b, sizeof a) == 0 ? 0 : 8;", "return 0;"))
+""")
     c_compiler.compile_c(["cc"], [tmp_path / "main.c", done.path], tmp_path / "main")
     ran = subprocess.run([str(tmp_path / "main")], capture_output=True, check=False, timeout=60)
     assert ran.returncode == 0
     assert ran.stdout.decode() == '[quo"te][n\u00e9e][][]'
+
+
+@needs_compiler
+@pytest.mark.parametrize("bad", ["NAN", "INFINITY", "-INFINITY", "1e30f"])
+def test_an_input_that_is_not_finite_is_refused_and_the_state_kept(bad, tmp_path):
+    model = sequential((6, 5, 3), density=0.5)
+    done = export(model, tmp_path / "m.c", samples=samples_of(model))
+    (tmp_path / "main.c").write_text(f"""
+#include <math.h>
+#include <string.h>
+#include "m.h"
+int main(void)
+{{
+    static m_state state, before;
+    float x[M_INPUTS] = {{1.0f, 2.0f}};
+    if (m_run(&state, x) != 0)
+        return 1;
+    before = state;
+    x[0] = 3.0f;
+    x[M_INPUTS - 1] = {bad};
+    if (m_run(&state, x) != -1)
+        return 2;
+    return memcmp(&before, &state, sizeof state) == 0 ? 0 : 3;
+}}
+""")
+    c_compiler.compile_c(["cc"], [tmp_path / "main.c", done.path], tmp_path / "main")
+    assert subprocess.run([str(tmp_path / "main")], check=False, timeout=60).returncode == 0
 
 
 @needs_compiler
