@@ -83,7 +83,7 @@ def run_program(program: Path, data: bytes) -> bytes:
                           timeout=_TIMEOUT_S)
     if done.returncode != 0:
         what = {1: "its self-test failed", 2: "too little input or output",
-                3: "a frame was refused"}.get(done.returncode, f"status {done.returncode}")
+                3: "an input was refused"}.get(done.returncode, f"status {done.returncode}")
         raise ComparisonError("a program that runs", what, where="generated C",
                               hint="the compiler miscomputes this model; no file was written")
     return done.stdout

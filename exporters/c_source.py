@@ -164,9 +164,9 @@ def comment(lines: Sequence[str]) -> str:
 
 def array(name: str, values: NDArray[Any], size: str) -> str:
     """Return a const array. Floats get the digits that give their bits back."""
-    types = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t",
-             "float32": "float"}
-    words = [_float(v) if values.dtype == np.float32 else str(v) for v in values.ravel()]
+    types = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "uint16": "uint16_t",
+             "int32": "int32_t", "float32": "float"}
+    words = [float_literal(v) if values.dtype == np.float32 else str(v) for v in values.ravel()]
     lines, line = [], "   "
     for word in words or ["0"]:
         if len(line) + len(word) + 2 > 100:
@@ -179,7 +179,8 @@ def array(name: str, values: NDArray[Any], size: str) -> str:
         "\n".join(lines) + "\n};"
 
 
-def _float(value: np.float32) -> str:
+def float_literal(value: np.float32) -> str:
+    """Return a float32 constant whose digits give its bits back."""
     text = np.format_float_scientific(value, unique=True, trim="0") \
         if value != 0 and not 1e-4 <= abs(value) < 1e7 else \
         np.format_float_positional(value, unique=True, trim="0")
@@ -311,7 +312,7 @@ def _common(model: Weights | QuantizedWeights, name: str, header: str, golden: G
         "labels": ",\n".join(f"        {c_string(label)}" for label in labels),
         "golden_frames": str(len(golden.features)),
         "golden_class": "0" if golden.logits is None else str(int(golden.logits.argmax())),
-        "tolerance": _float(np.float32(golden.tolerance)),
+        "tolerance": float_literal(np.float32(golden.tolerance)),
     }
 
 
@@ -366,8 +367,8 @@ def _float_values(model: Weights) -> dict[str, str]:
         if bound > float(np.finfo(np.float32).max) / 2:
             raise UnsupportedModel("weights of W whose sums float32 holds", f"{bound:.3g}",
                                    where="`w`", hint="look where the training diverged")
-    return {**EXP_CONSTANTS, "zeta": _float(np.float32(model.zeta)),
-            "nu": _float(np.float32(model.nu))}
+    return {**EXP_CONSTANTS, "zeta": float_literal(np.float32(model.zeta)),
+            "nu": float_literal(np.float32(model.nu))}
 
 
 def _constants(model: Weights | QuantizedWeights, found: dict[str, list[Matrix]]) -> str:

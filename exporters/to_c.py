@@ -123,7 +123,7 @@ def to_c(
     """
     out = Path(out)
     check_name(name)
-    _demand_path(out)
+    demand_path(out)
     model = _model(weights, quantize, sequences)
     report("computing what must come out")
     oracle = [_oracle(weights if isinstance(weights, Weights) else None, s) for s in sequences]
@@ -154,7 +154,7 @@ def to_c(
             TANH_TABLE_BYTES if _has_table(model) else 0,
             model.n_hidden * (2 if isinstance(model, QuantizedWeights) else 4), measured,
             comparison, rounding, None if compiler is None else version(compiler),
-            _notices(compiler, measured))
+            notices(compiler, measured))
         files = write(facts(done))
         if compiler is not None:  # The comment has grown: what is published is what ran.
             _prove(compiler, work, out.name, model, inputs[:1], expected[:1])
@@ -167,17 +167,8 @@ def facts(done: CExport) -> list[str]:
     """Return what a header says of its sizes and its proof."""
     parts = ", ".join(f"{name} {size}" for name, size in done.n_bytes_by_part.items())
     table = f"; tanh table {done.tanh_table_bytes} B" if done.tanh_table_bytes else ""
-    measured = done.footprint
-    lines = [f"Constants  {done.n_bytes} B ({parts}){table}"]
-    if measured is None:
-        lines += [f"RAM        {done.ram_bytes} B of state",
-                  "Flash      code and stack not measured: there was no compiler for ARM"]
-    else:
-        stack = "unknown" if measured.stack_bytes is None else f"at most {measured.stack_bytes} B"
-        lines += [f"RAM        {done.ram_bytes} B of state; stack {stack}",
-                  f"Flash      {measured.flash_bytes} B with code on {DEVICE}, the self-test "
-                  f"{measured.selftest_bytes} B more",
-                  f"           ({measured.compiler})"]
+    lines = [f"Constants  {done.n_bytes} B ({parts}){table}",
+             *memory_facts(done.ram_bytes, done.footprint)]
     c = done.comparison
     if c is None:
         lines.append("Proved     NOTHING: there was no C compiler where this was written")
@@ -194,11 +185,27 @@ def facts(done: CExport) -> list[str]:
     return lines
 
 
+def memory_facts(ram_bytes: int, measured: Footprint | None) -> list[str]:
+    """Return the lines of RAM and flash."""
+    if measured is None:
+        return [f"RAM        {ram_bytes} B of state",
+                "Flash      code and stack not measured: there was no compiler for ARM"]
+    stack = "unknown" if measured.stack_bytes is None else f"at most {measured.stack_bytes} B"
+    return [f"RAM        {ram_bytes} B of state; stack {stack}",
+            f"Flash      {measured.flash_bytes} B with code on {DEVICE}, the self-test "
+            f"{measured.selftest_bytes} B more",
+            f"           ({measured.compiler})"]
+
+
 # --- checks -----------------------------------------------------------------------------
 
 
-def _demand_path(out: Path) -> None:
-    # The name of the header goes into an #include.
+def demand_path(out: Path) -> None:
+    """Check that `out` ends with .c; the name of its header goes into an #include.
+
+    Raises:
+        UnsupportedModel: It is another name.
+    """
     if out.suffix != ".c" or not re.fullmatch(r"[A-Za-z0-9._+-]+", out.name):
         raise UnsupportedModel("a file name of letters, digits, . _ + - that ends with .c",
                                repr(out.name), where="`out`", hint="for example kws.c")
@@ -234,7 +241,8 @@ def _has_table(model: Weights | QuantizedWeights) -> bool:
     return isinstance(model, QuantizedWeights) and model.has_tanh_table
 
 
-def _notices(compiler: list[str] | None, measured: Footprint | None) -> tuple[str, ...]:
+def notices(compiler: list[str] | None, measured: Footprint | None) -> tuple[str, ...]:
+    """Return what was not done for want of a compiler."""
     found = []
     if compiler is None:
         found.append("not proved: no C compiler (cc, gcc or clang) to run the generated code with")
@@ -317,7 +325,7 @@ def _prove(
         pairs = [(want.states, have.states), (want.logits, have.logits)]
         for a, b in pairs:
             if a is not None and b is not None:
-                difference = max(difference, _difference(a, b))
+                difference = max(difference, difference_of(a, b))
         same += want.classes is None or have.classes is None or \
             bool(want.classes[-1] == have.classes[-1])
     if not difference <= limit or (exact and same != len(got)):
@@ -329,7 +337,8 @@ def _prove(
                       "bit for bit" if exact else f"max difference {FLOAT_LIMIT:g}")
 
 
-def _difference(a: NDArray[Any], b: NDArray[Any]) -> float:
+def difference_of(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Return the largest difference of two arrays; infinity where `b` is not finite."""
     if not np.isfinite(b).all():
         return float("inf")
     return float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max())

@@ -302,7 +302,7 @@ def test_a_float_constant_gives_its_bits_back():
     values = np.concatenate([values[np.isfinite(values)],
                              np.float32([0, -0.0, 1, -1, 1e-45, 3.4e38, 1e7, 123456.0])])
     for value in values:
-        text = c_source._float(value)
+        text = c_source.float_literal(value)
         assert re.fullmatch(r"-?\d+\.\d+(e[+-]\d+)?f", text)
         assert np.float32(text[:-1]).tobytes() == value.tobytes()
 

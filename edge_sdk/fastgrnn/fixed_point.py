@@ -129,16 +129,17 @@ class SparseRows:
     """Rows as pairs of a value and how much further on its input is; zeros are left out.
 
     An output's input starts at 0; each pair first adds `delta` to it, then `value` times
-    that input to the sum. Values are zero only where an input is more than 255 further on.
+    that input to the sum. Values are zero only where an input is further on than a delta
+    can tell.
 
     Attributes:
         values: (n,) of the matrix's dtype, row after row.
-        deltas: (n,) uint8.
+        deltas: (n,) uint8, or uint16.
         counts: (n_outputs,) pairs of each row.
     """
 
     values: NDArray[Any]
-    deltas: NDArray[np.uint8]
+    deltas: NDArray[np.uint8] | NDArray[np.uint16]
     counts: Integers
 
     @property
@@ -149,23 +150,24 @@ class SparseRows:
         return self.values.nbytes + self.deltas.nbytes + self.counts.size
 
 
-def sparse_rows(rows: NDArray[Any]) -> SparseRows:
-    """Return (n_outputs, n_inputs) as pairs."""
+def sparse_rows(rows: NDArray[Any], *, delta_bits: int = 8) -> SparseRows:
+    """Return (n_outputs, n_inputs) as pairs, with deltas of 8 or 16 bits."""
+    farthest = (1 << delta_bits) - 1
     values: list[Any] = []
     deltas: list[int] = []
     counts: list[int] = []
     for row in rows:
         at, before = 0, len(values)
         for i in np.flatnonzero(row).tolist():
-            while i - at > 255:
+            while i - at > farthest:
                 values.append(0)
-                deltas.append(255)
-                at += 255
+                deltas.append(farthest)
+                at += farthest
             values.append(row[i])
             deltas.append(i - at)
             at = i
         counts.append(len(values) - before)
-    return SparseRows(np.array(values, rows.dtype), np.array(deltas, np.uint8),
+    return SparseRows(np.array(values, rows.dtype), np.array(deltas, f"uint{delta_bits}"),
                       np.array(counts, np.int64))
 
 
