@@ -43,6 +43,7 @@ ARROWS = {
     # How much of the model to run.
     "governor": {"errors", "console"},
     "vectors": {"errors", "corefile"},
+    "sparse": {"errors"},
     # From samples to words.
     "audio": {"errors", "console"},
     "fastgrnn": {"errors", "artifact", "audio", "cascade", "corefile"},
@@ -57,11 +58,11 @@ ARROWS = {
     "zoo": {*LIBRARY, *TRAINING, "audio", "codes", "console", "fastgrnn", "train"},
     "train": {*LIBRARY, *TRAINING, "console"},
     # A lowering knows models and files, never engines, zoo or commands.
-    "exporters": {*LIBRARY, "fastgrnn", "nn", "reference"},
+    "exporters": {*LIBRARY, "fastgrnn", "nn", "reference", "sparse"},
     # The flow that ties all of them together.
     "source": {*LIBRARY, *TRAINING, "audio", "fastgrnn"},
     "prove": {*LIBRARY, "nn", "engines", "exporters", "source"},
-    "export": {*FLOW, "fit", "sequence"},
+    "export": {*FLOW, "fit", "inspect", "sequence"},
     "sequence": {*FLOW, "export", "inspect"},
     "fit": {*FLOW, "export"},
     # The package itself is a lazy list of names.

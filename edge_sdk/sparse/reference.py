@@ -1,4 +1,4 @@
-"""The slow, obvious twin of sparse weights: the packed format in plain Python, and float64 layers."""
+"""The slow twin of sparse weights: the packed format in plain Python, layers in float64."""
 
 from __future__ import annotations
 

@@ -28,6 +28,7 @@ from edge_sdk.exporters.to_executorch import Program
 from edge_sdk.exporters.toolchain import require
 from edge_sdk.nn.matformer import extract
 from edge_sdk.sparse import SparseMatrix
+from edge_sdk.sparse.matrix import Values
 
 SPEED = "sparse layers as fast as the measured break-even says, on our operators"
 FORMS = ("dense", "float32", "int8")
@@ -221,7 +222,8 @@ def _replace_layer(
                                    where=f"layer {name!r}", hint="leave it dense")
         call = _fuse(module, node)
         matrix = SparseMatrix.pack(
-            np.ascontiguousarray(call.weight.flatten(1).numpy(), np.float32), values=form)
+            np.ascontiguousarray(call.weight.flatten(1).numpy(), np.float32),
+            values=cast(Values, form))
         with module.graph.inserting_before(node):
             if matrix.bytes not in stored:
                 stored[matrix.bytes] = _add_constant(
