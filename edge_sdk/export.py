@@ -41,6 +41,7 @@ from edge_sdk.source import Source, from_sample, require_torch, trained
 if TYPE_CHECKING:
     from torch import nn
 
+    from edge_sdk.exporters.mlp_to_c import MLPExport
     from edge_sdk.exporters.request import Lowered
     from edge_sdk.exporters.to_c import CExport
     from edge_sdk.fit import Choice
@@ -74,7 +75,7 @@ class Export:
 def export(
     model: nn.Module | SequenceSource, out: str | os.PathLike[str], *, target: Literal["c"],
     sample: Any = None, quantize: str = "none", report: Callable[[str], None] = ...,
-) -> CExport: ...
+) -> CExport | MLPExport: ...
 
 
 @overload
@@ -92,11 +93,11 @@ def export(
     granularity: str = "XL", elastic: str | None = None, quantize: str = "none",
     sparse: str | None = None, limits: Limits | None = None,
     report: Callable[[str], None] = lambda text: None,
-) -> Export | CExport:
+) -> Export | CExport | MLPExport:
     """Write `model` at one granularity, or several that share weights, as one verified file.
 
     A `FastGRNNClassifier` has no granularities. Its .onnx takes sequences, and a second one,
-    `out` with -step in its name, one frame; its C is `out` with a header beside it.
+    `out` with -step in its name, one frame. C is `out` with a header beside it.
 
     Args:
         model: Holds nested FFNs (see `edge_sdk.nn.nesting.nest`), or is a plain module with
@@ -105,7 +106,8 @@ def export(
         out: The file; its suffix must be the target's.
         sample: The model's inputs, tensors with a leading axis of one or more real cases:
             all of them are compared. Of a `FastGRNNClassifier`, sequences (T, D).
-        target: executorch, litert or onnx; of a `FastGRNNClassifier` also c.
+        target: executorch, litert or onnx; of a `FastGRNNClassifier`, or an MLP as one
+            `nn.Sequential`, also c.
         granularity: S, M, L, XL or a Mix'n'Match such as S*2+M*2+L+XL.
         elastic: Several granularities, separated by commas, in one file instead.
         quantize: "none", or "int8".
@@ -135,6 +137,9 @@ def export(
         demand_no_granularity(model.name, granularity=granularity, elastic=elastic)
         return export_sequences(model, {target: Path(out)}, quantize=quantize,
                                 limits=limits or LIMITS, report=report)[0]
+    if target == "c":
+        demand_no_granularity(model.name, granularity=granularity, elastic=elastic)
+        return export_mlp(model, Path(out), quantize=quantize, report=report)
     return export_all(model, {target: Path(out)}, granularity=granularity, elastic=elastic,
                       quantize=quantize, sparse=sparse, limits=limits or Limits(),
                       report=report)[0]
@@ -166,8 +171,35 @@ def demand_no_granularity(name: str, **options: object) -> None:
     for option, value in options.items():
         if value and (option, value) != ("granularity", "XL"):
             raise UnsupportedModel(
-                "no choice of size: a fastgrnn model has one", f"{option} {value}", where=name,
-                hint="leave it out; smaller ones are trained with fewer hidden units and ranks")
+                "no choice of size: this model has one", f"{option} {value}", where=name,
+                hint="leave it out; a smaller one is trained with fewer units")
+
+
+def export_mlp(
+    source: Source, out: Path, *, quantize: str, report: Callable[[str], None],
+) -> MLPExport:
+    """Write an MLP as C with a header beside it, layers sparse where that is smaller.
+
+    Ranges of the int8 form are chosen by the source's calibration inputs if it has some.
+
+    Raises:
+        UnsupportedModel: No `nn.Sequential`; else as `edge_sdk.exporters.mlp_to_c.export`.
+        DataError: int8 without real inputs.
+    """
+    from torch import nn
+
+    from edge_sdk.exporters.mlp_to_c import export as to_c
+
+    if not isinstance(source.model, nn.Sequential) or len(source.inputs) != 1:
+        raise UnsupportedModel("a fastgrnn model, or an MLP as one nn.Sequential",
+                               type(source.model).__name__, where="target c",
+                               hint="other models run in an engine: --target executorch")
+    if quantize == "int8" and source.synthetic:
+        raise DataError("real inputs to choose int8's ranges by", source.inputs_are,
+                        where=source.name, hint="pass real ones")
+    (samples,) = (source.calibration or source.inputs).values()
+    return to_c(source.model, out, samples=samples, quantize=quantize, labels=source.labels,
+                report=lambda text: report(f"c: {text}"))
 
 
 def export_all(
@@ -198,8 +230,7 @@ def export_all(
 def _check_target(target: str, suffixes: Mapping[str, str] = SUFFIX) -> None:
     if target not in suffixes:
         raise UnsupportedModel(f"one of the targets {', '.join(suffixes)}", repr(target),
-                               where="`target`", hint="c is for fastgrnn models" if target == "c"
-                               else "--target executorch is the default")
+                               where="`target`", hint="--target executorch is the default")
 
 
 def _check_sparse(sparse: str, elastic: str | None, quantize: str, where: str) -> None:
@@ -399,9 +430,17 @@ def main(
                                   fit_latency_ms=fit_latency_ms)
             if sparse not in (None, "none"):
                 raise typer.BadParameter("--sparse is for models with Linear or Conv2d layers")
-            done: Sequence[Export | CExport] = export_sequences(
+            done: Sequence[Export | CExport | MLPExport] = export_sequences(
                 source, name_outs(out, target, _stem(model, "", quantize)), quantize=quantize,
                 report=report)
+        elif target == "c":
+            from edge_sdk.sequence.export import name_outs
+
+            demand_no_granularity(model, granularity=granularity, elastic=elastic,
+                                  fit_bytes=fit_bytes, fit_macs=fit_macs,
+                                  fit_latency_ms=fit_latency_ms)
+            (path,) = name_outs(out, target, _stem(model, "", quantize)).values()
+            done = [export_mlp(source, path, quantize=quantize, report=report)]
         else:
             targets = TARGETS if target == "all" else (target,)
             choice, done = _export_granularities(

@@ -27,6 +27,7 @@ from edge_sdk.sequence.prove import LIMITS, eager, golden, golden_sequences, pro
 from edge_sdk.sequence.source import SequenceSource
 
 if TYPE_CHECKING:
+    from edge_sdk.exporters.mlp_to_c import MLPExport
     from edge_sdk.exporters.sequences.request import File
     from edge_sdk.exporters.to_c import CExport
     from edge_sdk.fastgrnn.weights import Weights
@@ -216,18 +217,19 @@ def describe(done: Export) -> str:
     return "\n".join([*rows, *figures(m.sequence, "  ok")])
 
 
-def describe_c(done: CExport) -> str:
+def describe_c(done: CExport | MLPExport) -> str:
     """Return the aligned text that the command prints for generated C."""
-    from edge_sdk.exporters.to_c import facts
+    from edge_sdk.exporters import mlp_to_c, to_c
 
+    facts = mlp_to_c.facts(done) if isinstance(done, mlp_to_c.MLPExport) else to_c.facts(done)
     return "\n".join([
         f"wrote   {done.path}  {done.header}  c  quantize {done.quantize}",
-        *(f"c       {line}" for line in facts(done)),
+        *(f"c       {line}" for line in facts),
         *(f"notice  {notice}" for notice in done.notices),
     ])
 
 
-def pack_c(done: CExport) -> dict[str, Any]:
+def pack_c(done: CExport | MLPExport) -> dict[str, Any]:
     """Return the JSON form of generated C."""
     return {**asdict(done), "path": str(done.path), "header": str(done.header), "target": "c",
             "constants_bytes": done.n_bytes}
