@@ -46,61 +46,78 @@ typedef struct reader {
     float sum;
 } reader;
 
-/* The types of deltas and values are constants where these are called. */
-static inline ALWAYS void take(reader *r, size_t j, const float *x, const int wide, const int int8)
+static inline float value_at(const uint8_t *values, size_t j, const int int8)
 {
-    const float value =
-        int8 ? (float)(int8_t)r->values[j] : edge_load_f32(r->values + 4 * j);
-    r->column += wide ? edge_load16(r->deltas + 2 * j) : r->deltas[j];
-    r->sum += value * x[r->column];
+    return int8 ? (float)(int8_t)values[j] : edge_load_f32(values + 4 * j);
 }
 
 /*
- * Rows go side by side, as far as all of them have entries: one sum would wait for itself.
+ * The first `n` entries of each of the rows side by side: one sum alone would wait for
+ * itself. The types of deltas and values are constants where this is called.
  */
-static inline ALWAYS void vector(const edge_sparse *w, const float *x,
-                                 const edge_sparse_finish *finish, float *y, const int wide,
-                                 const int int8)
+static inline ALWAYS void take(reader *rows, size_t n, const float *x, const int wide,
+                               const int int8)
 {
-    const uint8_t *deltas = w->deltas, *values = w->entries;
-    for (uint32_t row = 0; row < w->rows; row += SIDE_BY_SIDE) {
-        reader rows[SIDE_BY_SIDE];
-        size_t common = SIZE_MAX;
-        UNROLL for (uint32_t i = 0; i < SIDE_BY_SIDE; i++) {
-            reader *r = &rows[i];
-            r->n = row + i < w->rows ? edge_sparse_count(w, row + i) : 0;
-            r->deltas = deltas;
-            r->values = values;
-            r->column = 0;
-            r->sum = 0;
-            deltas += r->n * (wide ? 2 : 1);
-            values += r->n * (int8 ? 1 : 4);
-            if (r->n < common) common = r->n;
-        }
-        for (size_t j = 0; j < common; j++) {
-            UNROLL for (uint32_t i = 0; i < SIDE_BY_SIDE; i++) take(&rows[i], j, x, wide, int8);
-        }
-        UNROLL for (uint32_t i = 0; i < SIDE_BY_SIDE; i++) {
-            reader *r = &rows[i];
-            for (size_t j = common; j < r->n; j++) take(r, j, x, wide, int8);
-            if (row + i >= w->rows) break;
-            if (int8) r->sum *= edge_sparse_scale(w, row + i);
-            r->sum += edge_sparse_bias(finish, row + i);
-            r->sum = finish->low > r->sum ? finish->low : r->sum;
-            y[row + i] = finish->high < r->sum ? finish->high : r->sum;
+    const uint8_t *deltas[SIDE_BY_SIDE], *values[SIDE_BY_SIDE];
+    size_t column[SIDE_BY_SIDE] = {0};
+    float sum[SIDE_BY_SIDE] = {0};
+    UNROLL for (int i = 0; i < SIDE_BY_SIDE; i++) {
+        deltas[i] = rows[i].deltas;
+        values[i] = rows[i].values;
+    }
+    for (size_t j = 0; j < n; j++) {
+        UNROLL for (int i = 0; i < SIDE_BY_SIDE; i++) {
+            column[i] += wide ? edge_load16(deltas[i] + 2 * j) : deltas[i][j];
+            sum[i] += value_at(values[i], j, int8) * x[column[i]];
         }
     }
+    UNROLL for (int i = 0; i < SIDE_BY_SIDE; i++) {
+        rows[i].column = column[i];
+        rows[i].sum = sum[i];
+    }
+}
+
+/* The other entries of a row, from the j-th on. */
+static float take_rest(const reader *r, size_t j, const float *x, const int wide, const int int8)
+{
+    size_t column = r->column;
+    float sum = r->sum;
+    for (; j < r->n; j++) {
+        column += wide ? edge_load16(r->deltas + 2 * j) : r->deltas[j];
+        sum += value_at(r->values, j, int8) * x[column];
+    }
+    return sum;
 }
 
 void edge_sparse_vector(const edge_sparse *w, const float *x, const edge_sparse_finish *finish,
                         float *y)
 {
-    if (w->delta_bits == 8) {
-        if (w->values == EDGE_SPARSE_INT8) vector(w, x, finish, y, 0, 1);
-        else vector(w, x, finish, y, 0, 0);
-    } else {
-        if (w->values == EDGE_SPARSE_INT8) vector(w, x, finish, y, 1, 1);
-        else vector(w, x, finish, y, 1, 0);
+    const int wide = w->delta_bits == 16, int8 = w->values == EDGE_SPARSE_INT8;
+    const uint8_t *deltas = w->deltas, *values = w->entries;
+    for (uint32_t row = 0; row < w->rows; row += SIDE_BY_SIDE) {
+        reader rows[SIDE_BY_SIDE];
+        size_t common = SIZE_MAX;
+        for (uint32_t i = 0; i < SIDE_BY_SIDE; i++) {
+            reader *r = &rows[i];
+            r->n = row + i < w->rows ? edge_sparse_count(w, row + i) : 0;
+            r->deltas = deltas;
+            r->values = values;
+            deltas += r->n * (wide ? 2 : 1);
+            values += r->n * (int8 ? 1 : 4);
+            if (r->n < common) common = r->n;
+        }
+        switch (2 * wide + int8) {
+        case 0: take(rows, common, x, 0, 0); break;
+        case 1: take(rows, common, x, 0, 1); break;
+        case 2: take(rows, common, x, 1, 0); break;
+        default: take(rows, common, x, 1, 1); break;
+        }
+        for (uint32_t i = 0; i < SIDE_BY_SIDE && row + i < w->rows; i++) {
+            float sum = take_rest(&rows[i], common, x, wide, int8);
+            sum = sum * edge_sparse_scale(w, row + i) + edge_sparse_bias(finish, row + i);
+            sum = finish->low > sum ? finish->low : sum;
+            y[row + i] = finish->high < sum ? finish->high : sum;
+        }
     }
 }
 
@@ -228,7 +245,7 @@ static void multiply_chunk(const plan *p, edge_sparse_job job, const float *x, s
     job.factors = p->factors;
     job.entry = 0;
     for (job.row = 0; job.row < all; job.row += BLOCK) {
-        job.n_rows = all - job.row < BLOCK ? all - job.row : BLOCK;
+        job.n_rows = all - job.row < BLOCK ? all - job.row : (uint32_t)BLOCK;
         job.entry = rows(&job);
         turn(p->block, p->chunk, job.n_rows, n, y + job.row, all);
     }
