@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fuzz the readers of .llc, .mrl, .vec and .grnn with all that answers from them, and the log-mel
-# front end: runtime/fuzz/run.sh [seconds]. Each gets that long. New inputs land in
+# Fuzz the readers of .llc, .mrl, .vec, .grnn and sparse weights with all that answers from them,
+# and the log-mel front end: runtime/fuzz/run.sh [seconds]. Each gets that long. New inputs land in
 # build/fuzz/found_*,
 # findings as build/fuzz/crash-*. To keep what is new, in the folder of its corpus:
 # build/fuzz/fuzz_mrl -merge=1 FOLDER runtime/fuzz/corpus_mrl build/fuzz/found_mrl.
@@ -28,3 +28,4 @@ fuzz mrl 8192 runtime/fuzz/corpus_mrl
 fuzz vec 8192 runtime/fuzz/corpus_vec build/fuzz/seeds
 fuzz logmel 1024 runtime/fuzz/corpus_logmel
 fuzz fastgrnn 4096 runtime/fuzz/corpus_fastgrnn
+fuzz sparse 1024 runtime/fuzz/corpus_sparse

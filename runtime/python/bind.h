@@ -55,3 +55,4 @@ void bind_governor(nb::module_ &m);
 void bind_vectors(nb::module_ &m);
 void bind_audio(nb::module_ &m);
 void bind_fastgrnn(nb::module_ &m);
+void bind_sparse(nb::module_ &m);

@@ -56,4 +56,5 @@ NB_MODULE(_native, m) {
     bind_vectors(m);
     bind_audio(m);
     bind_fastgrnn(m);
+    bind_sparse(m);
 }

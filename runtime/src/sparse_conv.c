@@ -163,7 +163,7 @@ static void plan_for(plan *p, const edge_sparse *w, edge_room room)
     const uint32_t outs = g->out_h * g->out_w;
     const uint64_t each = (uint64_t)g->s.in_channels * g->phases_h * g->phases_w;
     const uint32_t columns =
-        each > CHUNK_FLOATS / LEAST_CHUNK ? LEAST_CHUNK : CHUNK_FLOATS / (uint32_t)each;
+        each > CHUNK_FLOATS / LEAST_CHUNK ? (uint32_t)LEAST_CHUNK : CHUNK_FLOATS / (uint32_t)each;
     if (is_straight(g)) {
         const uint32_t chunks = (outs - 1) / columns + 1;
         p->chunk = (uint32_t)edge_align((outs - 1) / chunks + 1, EDGE_SPARSE_LANES);

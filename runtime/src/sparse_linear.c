@@ -11,6 +11,7 @@
 
 enum {
     FEW = 3,             /* so many tokens are faster one by one */
+    SIDE_BY_SIDE = 4,    /* rows of them */
     BLOCK = 16,          /* outputs that are turned back at a time: a line of the cache */
     CHUNK_FLOATS = 1 << 17 /* of inputs turned round: half of a small second-level cache */
 };
@@ -27,57 +28,159 @@ edge_sparse_rows_fn *edge_sparse_rows(void)
 
 /* ---- one token ------------------------------------------------------------------------- */
 
-/* The sum of a row; the type of its deltas and values are constants where this is called. */
-static inline float dot(const edge_sparse *w, size_t entry, size_t n, const float *x,
-                        const int is_wide, const int is_int8)
+#if defined(__GNUC__) && !defined(__clang__)
+#define UNROLL _Pragma("GCC unroll 8")
+#else
+#define UNROLL
+#endif
+#if defined(__GNUC__)
+#define ALWAYS __attribute__((always_inline))
+#else
+#define ALWAYS
+#endif
+
+/* Where a row is read, and what it sums to so far. */
+typedef struct reader {
+    const uint8_t *deltas, *values;
+    size_t n, column;
+    float sum;
+} reader;
+
+static inline float value_at(const uint8_t *values, size_t j, const int int8)
 {
-    const uint8_t *deltas = w->deltas + entry * (is_wide ? 2 : 1);
-    const uint8_t *values = w->entries + entry * (is_int8 ? 1 : 4);
-    float sum = 0;
-    size_t at = 0;
-    for (size_t j = 0; j < n; j++) {
-        const float value = is_int8 ? (float)(int8_t)values[j] : edge_load_f32(values + 4 * j);
-        at += is_wide ? edge_load16(deltas + 2 * j) : deltas[j];
-        sum += value * x[at];
-    }
-    return sum;
+    return int8 ? (float)(int8_t)values[j] : edge_load_f32(values + 4 * j);
 }
 
-static inline void vector(const edge_sparse *w, const float *x, const edge_sparse_finish *finish,
-                          float *y, const int is_wide, const int is_int8)
+/*
+ * The first `n` entries of each of the rows side by side: one sum alone would wait for
+ * itself. The types of deltas and values are constants where this is called.
+ */
+static inline ALWAYS void take(reader *rows, size_t n, const float *x, const int wide,
+                               const int int8)
 {
-    size_t entry = 0;
-    for (uint32_t row = 0; row < w->rows; row++) {
-        const size_t n = edge_sparse_count(w, row);
-        float sum = dot(w, entry, n, x, is_wide, is_int8);
-        if (is_int8) sum *= edge_sparse_scale(w, row);
-        sum += edge_sparse_bias(finish, row);
-        sum = finish->low > sum ? finish->low : sum;
-        y[row] = finish->high < sum ? finish->high : sum;
-        entry += n;
+    const uint8_t *deltas[SIDE_BY_SIDE], *values[SIDE_BY_SIDE];
+    size_t column[SIDE_BY_SIDE] = {0};
+    float sum[SIDE_BY_SIDE] = {0};
+    UNROLL for (int i = 0; i < SIDE_BY_SIDE; i++) {
+        deltas[i] = rows[i].deltas;
+        values[i] = rows[i].values;
     }
+    for (size_t j = 0; j < n; j++) {
+        UNROLL for (int i = 0; i < SIDE_BY_SIDE; i++) {
+            column[i] += wide ? edge_load16(deltas[i] + 2 * j) : deltas[i][j];
+            sum[i] += value_at(values[i], j, int8) * x[column[i]];
+        }
+    }
+    UNROLL for (int i = 0; i < SIDE_BY_SIDE; i++) {
+        rows[i].column = column[i];
+        rows[i].sum = sum[i];
+    }
+}
+
+/* The other entries of a row, from the j-th on. */
+static float take_rest(const reader *r, size_t j, const float *x, const int wide, const int int8)
+{
+    size_t column = r->column;
+    float sum = r->sum;
+    for (; j < r->n; j++) {
+        column += wide ? edge_load16(r->deltas + 2 * j) : r->deltas[j];
+        sum += value_at(r->values, j, int8) * x[column];
+    }
+    return sum;
 }
 
 void edge_sparse_vector(const edge_sparse *w, const float *x, const edge_sparse_finish *finish,
                         float *y)
 {
-    if (w->delta_bits == 8) {
-        if (w->values == EDGE_SPARSE_INT8) vector(w, x, finish, y, 0, 1);
-        else vector(w, x, finish, y, 0, 0);
-    } else {
-        if (w->values == EDGE_SPARSE_INT8) vector(w, x, finish, y, 1, 1);
-        else vector(w, x, finish, y, 1, 0);
+    const int wide = w->delta_bits == 16, int8 = w->values == EDGE_SPARSE_INT8;
+    const uint8_t *deltas = w->deltas, *values = w->entries;
+    for (uint32_t row = 0; row < w->rows; row += SIDE_BY_SIDE) {
+        reader rows[SIDE_BY_SIDE];
+        size_t common = SIZE_MAX;
+        for (uint32_t i = 0; i < SIDE_BY_SIDE; i++) {
+            reader *r = &rows[i];
+            r->n = row + i < w->rows ? edge_sparse_count(w, row + i) : 0;
+            r->deltas = deltas;
+            r->values = values;
+            deltas += r->n * (wide ? 2 : 1);
+            values += r->n * (int8 ? 1 : 4);
+            if (r->n < common) common = r->n;
+        }
+        switch (2 * wide + int8) {
+        case 0: take(rows, common, x, 0, 0); break;
+        case 1: take(rows, common, x, 0, 1); break;
+        case 2: take(rows, common, x, 1, 0); break;
+        default: take(rows, common, x, 1, 1); break;
+        }
+        for (uint32_t i = 0; i < SIDE_BY_SIDE && row + i < w->rows; i++) {
+            float sum = take_rest(&rows[i], common, x, wide, int8);
+            sum = sum * edge_sparse_scale(w, row + i) + edge_sparse_bias(finish, row + i);
+            sum = finish->low > sum ? finish->low : sum;
+            y[row + i] = finish->high < sum ? finish->high : sum;
+        }
     }
 }
 
 /* ---- many tokens ----------------------------------------------------------------------- */
 
-/* to[c * to_stride + r] = from[r * stride + c] for r < rows, c < cols. */
-static void turn(const float *from, size_t stride, size_t rows, size_t cols, float *to,
-                 size_t to_stride)
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector) && (defined(__SSE__) || defined(__ARM_NEON))
+#define TURN_FOUR
+#endif
+#endif
+
+#ifdef TURN_FOUR
+typedef float four __attribute__((vector_size(16)));
+
+static inline ALWAYS four load4(const float *at)
+{
+    four v;
+    memcpy(&v, at, sizeof v);
+    return v;
+}
+
+/* Four rows of four. */
+static inline ALWAYS void turn4(const float *from, size_t stride, float *to, size_t to_stride)
+{
+    const four a = load4(from), b = load4(from + stride);
+    const four c = load4(from + 2 * stride), d = load4(from + 3 * stride);
+    const four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    const four cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    const four ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const four cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    const four rows[4] = {__builtin_shufflevector(ab, cd, 0, 1, 4, 5),
+                          __builtin_shufflevector(ab, cd, 2, 3, 6, 7),
+                          __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5),
+                          __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7)};
+    for (size_t i = 0; i < 4; i++) memcpy(to + i * to_stride, &rows[i], sizeof rows[i]);
+}
+#endif
+
+static void turn_plainly(const float *from, size_t stride, size_t rows, size_t cols, float *to,
+                         size_t to_stride)
 {
     for (size_t c = 0; c < cols; c++)
         for (size_t r = 0; r < rows; r++) to[c * to_stride + r] = from[r * stride + c];
+}
+
+/* to[c * to_stride + r] = from[r * stride + c] for r < rows, c < cols: lines of the cache whole. */
+static void turn(const float *from, size_t stride, size_t rows, size_t cols, float *to,
+                 size_t to_stride)
+{
+    size_t fours = 0, columns = 0;
+#ifdef TURN_FOUR
+    fours = rows / 4 * 4;
+    columns = cols / 4 * 4;
+    for (size_t line = 0; line < columns; line += 16) {
+        const size_t end = columns - line < 16 ? columns : line + 16;
+        for (size_t r = 0; r < fours; r += 4)
+            for (size_t c = line; c < end; c += 4)
+                turn4(from + r * stride + c, stride, to + c * to_stride + r, to_stride);
+    }
+#endif
+    turn_plainly(from + columns, stride, fours, cols - columns, to + columns * to_stride,
+                 to_stride);
+    turn_plainly(from + fours * stride, stride, rows - fours, cols, to + fours, to_stride);
 }
 
 /* The parts of the scratch room. */
@@ -142,7 +245,7 @@ static void multiply_chunk(const plan *p, edge_sparse_job job, const float *x, s
     job.factors = p->factors;
     job.entry = 0;
     for (job.row = 0; job.row < all; job.row += BLOCK) {
-        job.n_rows = all - job.row < BLOCK ? all - job.row : BLOCK;
+        job.n_rows = all - job.row < BLOCK ? all - job.row : (uint32_t)BLOCK;
         job.entry = rows(&job);
         turn(p->block, p->chunk, job.n_rows, n, y + job.row, all);
     }

@@ -5,11 +5,7 @@
 
 #include "kernels_f32_neon.h"
 
-#if defined(__aarch64__)
-#define EDGE_F_MOST 16
-#else
 #define EDGE_F_MOST 8
-#endif
 #include "sparse_rows.h"
 
 edge_sparse_rows_fn *const edge_sparse_rows__neon = edge_rows__neon;

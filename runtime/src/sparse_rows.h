@@ -1,7 +1,7 @@
 /*
  * Rows of a sparse matrix times a panel of columns, written once for vectors of any
  * width; for what is said before this file is included see kernels_mrl.h. EDGE_F_MOST:
- * the most vectors of columns that fit the registers: 4, 8 or 16.
+ * the most vectors of columns that fit the registers, 4 or 8.
  *
  * A row's entries are read once, into places and factors, and then run over each panel,
  * whose sums stay in registers. Products are rounded before they are added, in the order
@@ -85,16 +85,6 @@ static EDGE_F_TARGET void EDGE_F_NAME(edge_panels)(const edge_sparse_row *row,
     case n:                                                                         \
         EDGE_F_NAME(edge_panel)(row, job->x + first, y + first, last, n);           \
         break;
-#if EDGE_F_MOST > 8
-            EDGE_F_CASE(16)
-            EDGE_F_CASE(15)
-            EDGE_F_CASE(14)
-            EDGE_F_CASE(13)
-            EDGE_F_CASE(12)
-            EDGE_F_CASE(11)
-            EDGE_F_CASE(10)
-            EDGE_F_CASE(9)
-#endif
 #if EDGE_F_MOST > 4
             EDGE_F_CASE(8)
             EDGE_F_CASE(7)

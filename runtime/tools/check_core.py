@@ -32,6 +32,7 @@ class Part(NamedTuple):
 
 PARTS = [
     Part("sequences", ("logmel", "fastgrnn"), 16 * 1024),
+    Part("sparse", ("sparse",), 16 * 1024),
     Part("the rest", ("",), 64 * 1024),  # codes, cascades, governor, vectors
 ]
 """A source belongs to the first part that has a prefix of its name."""
@@ -53,10 +54,11 @@ COMPILER_RUNTIME = {
     # libgcc, where a 32-bit processor lacks the instruction: 64-bit integers,
     "__aeabi_idiv", "__aeabi_uidiv", "__aeabi_ldivmod", "__aeabi_uldivmod", "__aeabi_lmul",
     "__aeabi_llsl", "__aeabi_llsr", "__aeabi_lasr", "__clzdi2", "__ctzdi2", "__popcountdi2",
-    "__gnu_thumb1_case_uqi",  # a switch,
+    "__aeabi_uidivmod",
+    "__gnu_thumb1_case_uqi", "__gnu_thumb1_case_uhi",  # a switch,
     # floats
     "__aeabi_fadd", "__aeabi_fsub", "__aeabi_fmul", "__aeabi_fdiv", "__aeabi_fcmpeq",
-    "__aeabi_fcmplt", "__aeabi_fcmple", "__aeabi_fcmpge", "__aeabi_fcmpgt",
+    "__aeabi_i2f", "__aeabi_f2iz", "__aeabi_fcmplt", "__aeabi_fcmple", "__aeabi_fcmpge", "__aeabi_fcmpgt",
     # and doubles.
     "__aeabi_i2d", "__aeabi_ui2d",
     "__aeabi_dadd", "__aeabi_dsub", "__aeabi_dmul", "__aeabi_ddiv", "__aeabi_d2f", "__aeabi_f2d",
