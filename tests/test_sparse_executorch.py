@@ -134,16 +134,16 @@ def cases(request, folder):
 @torch.no_grad()
 def dequantized(model):
     """Return `model` with a batch norm folded by torch, and the weight as int8 would keep it."""
-    first, *rest = model
+    first, *rest = model.double()
     if rest and isinstance(rest[0], nn.BatchNorm2d):
         first = torch.nn.utils.fusion.fuse_conv_bn_eval(first, rest.pop(0))
     elif rest and isinstance(rest[0], nn.BatchNorm1d):
         first = torch.nn.utils.fusion.fuse_linear_bn_eval(first, rest.pop(0))
-    rows = first.weight.flatten(1).double()
+    rows = first.float().weight.flatten(1)
     scale = rows.abs().amax(1, keepdim=True) / 127
     kept = torch.where(scale > 0, (rows / scale).round() * scale, 0 * rows)
     first.weight.copy_(kept.reshape(first.weight.shape))
-    return nn.Sequential(first, *rest).eval()
+    return nn.Sequential(first, *rest).float().eval()
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -156,9 +156,7 @@ def test_a_program_computes_what_the_model_with_its_zeros_computes(cases, name):
     found = cases.found[name]
     assert found.shape == expected.shape
     assert torch.isfinite(found).all()
-    # A weight halfway between two steps of int8 may round either way in float64 and float32.
-    limit = LIMIT if cases.values == "float32" else 5e-3
-    assert (found - expected).abs().max() <= limit
+    assert (found - expected).abs().max() <= LIMIT
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -191,18 +189,17 @@ class Twice(nn.Module):
         return self.last(self.layer(torch.relu(self.layer(x))))
 
 
-@pytest.mark.parametrize(("values", "share"), [("float32", 0.125), ("int8", 0.05)])
+@pytest.mark.parametrize(("values", "share"), [("float32", 0.13), ("int8", 0.055)])
 def test_packed_bytes_lie_in_the_file_once(folder, values, share):
     model, x = seeded(Twice, density=0.1), random(3, 256)
-    dense, _ = written(folder, "dense", model, (x,), {})
     path, layers = written(folder, values, model, (x,), {"layer": values, "last": "dense"})
     packed = SparseMatrix.pack(model.layer.weight.detach().numpy(), values=values).bytes
     assert [layer.name for layer in layers] == ["layer", "layer"]
     assert [layer.clamp for layer in layers] == [(0, np.inf), (-np.inf, np.inf)]
     assert path.read_bytes().count(packed) == 1
-    weights = model.layer.weight.numel() * 4
-    assert dense.stat().st_size > weights
-    assert path.stat().st_size <= dense.stat().st_size - weights * (1 - share) + 4096
+    # Beside the packed weight: the dense layer, biases, and the graph.
+    dense, others = 4 * model.layer.weight.numel(), 4 * model.last.weight.numel()
+    assert path.stat().st_size <= share * dense + others + 16_384
     if values == "float32":
         assert (run(path, x)[0] - model(x)).abs().max() <= LIMIT
 
@@ -246,12 +243,13 @@ job = json.loads(Path(sys.argv[1]).read_text())
 good = Path(job["path"]).read_bytes()
 operators.load_for(Path(job["path"]))
 answers = []
-for at, value in job["damage"]:
+for at, value, shapes in job["cases"]:
     bad = bytearray(good)
     bad[at : at + len(value)] = bytes(value)
+    bad = bytes(bad)  # it and the program must outlive the method
     try:
-        method = Runtime.get().load_program(bytes(bad)).load_method("forward")
-        method.execute([torch.ones(shape) for shape in job["shapes"]])
+        program = Runtime.get().load_program(bad)
+        program.load_method("forward").execute([torch.ones(shape) for shape in shapes])
         answers.append("ran")
     except RuntimeError:
         answers.append("refused")
@@ -259,11 +257,12 @@ Path(job["answers"]).write_text(json.dumps(answers))
 """
 
 
-def damaged(folder, path, shapes, damage):
-    """Return what became of each damaged copy of a program, in a process of their own."""
+def answers_to(folder, path, cases):
+    """Return what became of each (damage at, damage, input shapes), in a process of their own."""
     job, answers = folder / "job.json", folder / "answers.json"
-    job.write_text(json.dumps({"path": str(path), "shapes": shapes, "answers": str(answers),
-                               "damage": [(at, list(value)) for at, value in damage]}))
+    job.write_text(json.dumps({
+        "path": str(path), "answers": str(answers),
+        "cases": [(at, list(value), shapes) for at, value, shapes in cases]}))
     done = subprocess.run([sys.executable, "-c", DAMAGE, str(job)], capture_output=True,
                           text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -284,25 +283,24 @@ def pair(folder):
 def test_damaged_packed_bytes_are_an_error_of_the_call_and_never_a_crash(folder, pair):
     path, packed, shapes = pair
     file = path.read_bytes()
-    damage = [(0, b"")]
+    refused = {}
     for weight in packed:
-        start = file.index(weight)
-        damage += [(start + at, bytes([weight[at] ^ 0xFF])) for at in range(len(weight))]
-        damage += [(start + at, b"\xff" * (len(weight) - at)) for at in range(0, len(weight), 8)]
-        damage += [(start, b"\0" * len(weight))]
-    answers = damaged(folder, path, shapes, damage)
-    assert answers[0] == "ran"  # the file as it is
-    assert answers[-1] == "refused"
-    for i, weight in enumerate(packed):
-        first = 1 + i * (len(weight) + len(range(0, len(weight), 8)) + 1) if i == 0 else \
-            1 + len(packed[0]) + len(range(0, len(packed[0]), 8)) + 1
-        assert answers[first : first + 4] == ["refused"] * 4  # the magic
+        start, whole = file.index(weight), range(len(weight))
+        refused[start, b"\0" * len(weight)] = True
+        refused |= {(start + at, bytes([weight[at] ^ 0xFF])): at < 4 or None for at in whole}
+        refused |= {(start + at, b"\xff" * (len(weight) - at)): None for at in whole[::8]}
+    answers = answers_to(folder, path, [(0, b"", shapes), *((*key, shapes) for key in refused)])
+    assert answers.pop(0) == "ran"  # the file as it is
+    assert {answer for answer, sure in zip(answers, refused.values(), strict=True) if sure} == {
+        "refused"}  # the magic; another value of a weight is no damage that can be seen
 
 
 def test_inputs_of_other_shapes_are_refused(folder, pair):
-    path, _, shapes = pair
-    for wrong in ([[2, 41], shapes[1]], [[2, 40], [2, 4, 6, 6]], [[2, 40], [2, 3, 6]]):
-        assert damaged(folder, path, wrong, [(0, b"")]) == ["refused"]
+    path, _, (linear, conv) = pair
+    wrong = [[[2, 41], conv], [[80], conv], [linear, [2, 4, 6, 6]], [linear, [2, 3, 6]],
+             [linear, [2, 3, 7, 6]]]
+    answers = answers_to(folder, path, [(0, b"", shapes) for shapes in wrong])
+    assert answers == ["refused"] * len(wrong)
 
 
 def test_without_the_library_a_program_says_what_to_install(pair, monkeypatch):
