@@ -57,7 +57,7 @@ ARROWS = {
     "zoo": {*LIBRARY, *TRAINING, "audio", "codes", "console", "fastgrnn", "train"},
     "train": {*LIBRARY, *TRAINING, "console"},
     # A lowering knows models and files, never engines, zoo or commands.
-    "exporters": {*LIBRARY, "fastgrnn", "nn", "reference"},
+    "exporters": {*LIBRARY, "fastgrnn", "nn", "reference", "sparse"},
     # The flow that ties all of them together.
     "source": {*LIBRARY, *TRAINING, "audio", "fastgrnn"},
     "prove": {*LIBRARY, "nn", "engines", "exporters", "source"},
