@@ -43,6 +43,7 @@ ARROWS = {
     # How much of the model to run.
     "governor": {"errors", "console"},
     "vectors": {"errors", "corefile"},
+    "sparse": {"errors"},
     # From samples to words.
     "audio": {"errors", "console"},
     "fastgrnn": {"errors", "artifact", "audio", "cascade", "corefile"},

@@ -79,7 +79,8 @@ def test_a_gap_wider_than_the_deltas_is_bridged(column, bits):
     dense[1, column] = 3
     packed = SparseMatrix.pack(dense, delta_bits=bits)
     assert np.array_equal(packed.dense(), dense)
-    assert packed.n_kept == 1 and packed.n_stored == 1 + max(column - 1, 0) // (2**bits - 1)
+    assert packed.n_kept == 1
+    assert packed.n_stored == 1 + max(column - 1, 0) // (2**bits - 1)
     x = numbers((5, 70000))
     assert np.array_equal(packed.linear(x)[:, 1], 3 * x[:, column])
 
