@@ -357,6 +357,8 @@ def test_a_program_without_our_operators_needs_no_library(folder, monkeypatch):
      UnsupportedModel, "'same'"),
     (lambda: nn.Sequential(nn.Conv2d(4, 4, 1, padding=1)), (1, 4, 5, 5), {"0": "int8"},
      UnsupportedModel, "padding below"),
+    (lambda: nn.Sequential(nn.Conv2d(4, 4, 1)), (4, 5, 5), {"0": "int8"}, UnsupportedModel,
+     "without a batch"),
 ])
 def test_what_can_not_be_packed_is_refused(build, shape, forms, error, match):
     with pytest.raises(error, match=match):

@@ -210,7 +210,7 @@ class _Call:
 
 
 def _replace_layer(
-    module: fx.GraphModule, weight: fx.Node, name: str, form: str,
+    module: fx.GraphModule, weight: fx.Node, name: str, form: Any,
 ) -> list[PackedLayer]:
     """Put operators where `weight` is used; the packed bytes are shared if they are equal."""
     stored: dict[bytes, fx.Node] = {}
@@ -220,6 +220,9 @@ def _replace_layer(
         if not linear and node.target not in (_aten.conv2d.default, _aten.conv2d.padding):
             raise UnsupportedModel("a weight that only its layer uses", str(node.target),
                                    where=f"layer {name!r}", hint="leave it dense")
+        if not linear and node.meta["val"].dim() != 4:
+            raise UnsupportedModel("images in a batch, (n, c, h, w)", "one without a batch",
+                                   where=f"layer {name!r}", hint="x.unsqueeze(0)")
         call = _fuse(module, node)
         matrix = SparseMatrix.pack(
             np.ascontiguousarray(call.weight.flatten(1).numpy(), np.float32),

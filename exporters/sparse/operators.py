@@ -33,7 +33,7 @@ def unpack(weight: Tensor) -> Tensor:
     Raises:
         FormatError: They are damaged, or no packed weight.
     """
-    return torch.from_numpy(SparseMatrix.from_bytes(weight.cpu().numpy().tobytes()).dense())
+    return torch.from_numpy(SparseMatrix.from_bytes(weight.numpy()).dense())
 
 
 def sparse_linear(
