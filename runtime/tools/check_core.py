@@ -58,7 +58,8 @@ COMPILER_RUNTIME = {
     "__gnu_thumb1_case_uqi", "__gnu_thumb1_case_uhi",  # a switch,
     # floats
     "__aeabi_fadd", "__aeabi_fsub", "__aeabi_fmul", "__aeabi_fdiv", "__aeabi_fcmpeq",
-    "__aeabi_i2f", "__aeabi_f2iz", "__aeabi_fcmplt", "__aeabi_fcmple", "__aeabi_fcmpge", "__aeabi_fcmpgt",
+    "__aeabi_i2f", "__aeabi_f2iz", "__aeabi_fcmplt", "__aeabi_fcmple", "__aeabi_fcmpge",
+    "__aeabi_fcmpgt",
     # and doubles.
     "__aeabi_i2d", "__aeabi_ui2d",
     "__aeabi_dadd", "__aeabi_dsub", "__aeabi_dmul", "__aeabi_ddiv", "__aeabi_d2f", "__aeabi_f2d",
