@@ -35,7 +35,7 @@ def trained_names(layers: Sequence[Sequence[int]]) -> dict[str, tuple[int, ...]]
     Args:
         layers: The trained widths of each layer, growing. The largest of every
             layer is XL; a model trained at fewer than four has only the last names.
-            None: a plain model, whose one granularity XL has no widths.
+            No layers: a plain model, whose one granularity XL has no widths.
 
     Raises:
         GranularityError: The layers differ in their number of trained widths, or

@@ -199,7 +199,7 @@ def test_metadata_of_the_wrong_family_or_without_methods_is_a_format_error(done)
     for harm in ({"family": "matformer"}, {"sequence": None},
                  {"sequence": {**raw["sequence"], "methods": {}}},
                  {"sequence": {**raw["sequence"], "state": {}}},
-                 {"sequence": {**raw["sequence"], "invented": 1}}, {"schema_version": 3}):
+                 {"sequence": {**raw["sequence"], "invented": 1}}, {"schema_version": 4}):
         with pytest.raises(FormatError):
             Metadata.from_json(json.dumps({**raw, **harm}), where="here")
 
@@ -432,8 +432,8 @@ def test_json_names_every_file_of_c_and_onnx(need_onnx, run_command, tmp_path):
     (["--model", "tiny_sequence:an_empty_sequence"], "ShapeError: expected frames (T >= 1, 32)"),
     (["--model", "tiny_sequence:nan_frames"], "ShapeError: expected frames"),
     (["--model", "tiny_sequence:too_few_features"], "ShapeError: expected frames"),
-    (["--model", "tiny:source", "--target", "c"], "UnsupportedModel: expected one of the targets "
-                                                  "executorch, litert, onnx, got 'c'"),
+    (["--model", "tiny:source", "--target", "c"], "UnsupportedModel: expected a fastgrnn model, or "
+                                                  "an MLP as one nn.Sequential, got"),
 ], ids=" ".join)
 def test_a_wrong_command_line_ends_with_status_1_and_no_file(
     need_onnx, run_command, tmp_path, monkeypatch, arguments, words,

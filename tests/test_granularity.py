@@ -111,11 +111,20 @@ def test_a_model_trained_at_fewer_widths_has_the_last_names(n):
     assert trained["XL"] == (n, n + 10)
 
 
-@pytest.mark.parametrize("layers", [[], [(1, 2), (1, 2, 3)], [(1, 2, 3, 4, 5)], [()]])
+@pytest.mark.parametrize("layers", [[(1, 2), (1, 2, 3)], [(1, 2, 3, 4, 5)], [()]])
 def test_layers_without_common_names_are_refused(layers):
     with pytest.raises(GranularityError, match="1 to 4 trained widths") as caught:
         trained_names(layers)
     assert "same ratios" in caught.value.hint
+
+
+def test_a_model_without_nested_layers_has_one_granularity_without_widths():
+    plain = trained_names([])
+    assert plain == {"XL": ()}
+    assert parse(" xl", plain).widths == ()
+    with pytest.raises(GranularityError) as caught:
+        parse("S", plain)
+    assert "no nested FFNs" in caught.value.hint
 
 
 def test_a_list_is_separated_by_commas_and_keeps_each_size_once():

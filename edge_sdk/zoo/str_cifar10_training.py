@@ -32,7 +32,7 @@ from edge_sdk.zoo.resnet import SmallResNet
 
 NAME = "str-cifar10"
 MEAN, STD, PIXEL_MAX = 0.473, 0.251, 255
-EPOCHS, BATCH_SIZE, LR, MOMENTUM, WEIGHT_DECAY = 15, 128, 0.1, 0.9, 5e-4
+EPOCHS, BATCH_SIZE, LR, MOMENTUM, WEIGHT_DECAY = 10, 128, 0.1, 0.9, 5e-4
 LABEL_SMOOTHING = 0.05
 PAD = 4
 """Pixels that a random crop may shift an image."""
@@ -42,9 +42,9 @@ VALIDATION = 500
 SPARSITIES = (80, 90, 95, 98)
 """In percent, of all weights of convolutions and the classifier but the stem's."""
 S_INIT = -8.0
-THRESHOLD_DECAY = {80: 4e-3, 90: 6e-3, 95: 8e-3, 98: 1e-2}
+THRESHOLD_DECAY = {80: 2.2e-3, 90: 2.6e-3, 95: 3.2e-3, 98: 4e-3}
 """Weight decay on s. The time until a sparsity is reached goes about as its inverse."""
-REACH, NEAR = 0.5, 0.08
+REACH, NEAR = 0.7, 0.1
 """Part of the training at which the wanted sparsity should be reached, and how nearly."""
 PRUNE = (0.1, 0.6)
 """Parts of the training between which gradual magnitude pruning goes from 0 to all."""
@@ -263,7 +263,7 @@ def search_decay(
     percent: float, data: str | os.PathLike[str] | None, *, epochs: int = EPOCHS, seed: int = 0,
     tries: int = 6, say: Callable[[str], None] = lambda text: None,
 ) -> tuple[float, float]:
-    """Return a decay of thresholds that reaches a sparsity about half way, and when it does.
+    """Return a decay of thresholds that reaches a sparsity at about `REACH`, and when it does.
 
     Each try trains until the sparsity is reached. That time goes about as the inverse of the
     decay, which gives the next one. The sparsity itself is then hit to a step: see `Pacer`.
