@@ -107,7 +107,7 @@ def test_the_pacer_fixes_zeros_in_the_step_that_reaches_the_sparsity():
     assert (pacer.reached, handle.frozen) == (3, 1)
 
 
-def test_a_search_ends_with_a_decay_that_reaches_the_sparsity_half_way(data, monkeypatch):
+def test_a_search_ends_with_a_decay_that_reaches_the_sparsity_when_it_should(data, monkeypatch):
     tried = []
 
     def trained(run, images, *, epochs, decay, stop):
