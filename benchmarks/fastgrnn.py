@@ -23,15 +23,16 @@ from numpy.typing import NDArray
 import edge_sdk
 from benchmarks.elastic import RESULTS, device
 from benchmarks.fastgrnn_calls import (
+    ENGINES,
     N_FRAMES,
     N_HIDDEN,
     N_INPUTS,
     RANKS,
     InC,
-    alternate,
-    peers,
+    check,
     pointer,
 )
+from benchmarks.peers import alternate, peers
 from benchmarks.rows import HEADING, Row, Scale, row
 from edge_sdk import _native
 from edge_sdk.audio.gate import words
@@ -70,7 +71,7 @@ def latency(scale: Scale, data: Path | None) -> dict[str, Any]:
 
     fastgrnn_files.write(BUILD, say)
     rounds = scale.rounds(600)
-    with peers(BUILD) as everybody:
+    with peers(ENGINES, check, BUILD) as everybody:
         asked = [(peer, call) for peer in everybody for call in peer.calls]
         # All tasks in each round: a minute in which the machine is slow then slows all alike.
         taken = alternate(asked, rounds)

@@ -14,23 +14,15 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-import multiprocessing
-import os
-import random
-import statistics
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.errors import ComparisonError
+from benchmarks.peers import Call, Calls, Make, demand_near
 from edge_sdk.fastgrnn import Weights
 from edge_sdk.reference import fastgrnn
 
@@ -42,7 +34,6 @@ REPEATED = 5
 """Frames after which the state of a stream is checked."""
 LIMIT = 1e-4
 """How far logits may be from float64."""
-BATCH_S, WARM_CALLS, WARM_ROUNDS = 3e-3, 5, 2
 
 
 def weights() -> Weights:
@@ -75,19 +66,6 @@ def expected() -> dict[str, NDArray[np.float64]]:
                      scale=w.scale)
     return {"step": logits(x[:1])[1][-1], "frame": logits(x[[0] * REPEATED])[1][-1],
             "whole": logits(x)[1][-1]}
-
-
-@dataclass(frozen=True)
-class Call:
-    """What is timed, where its logits (C,) or (T, C) are afterwards, and what must live on."""
-
-    run: Callable[[], object]
-    logits: Callable[[], Floats]
-    kept: tuple[Any, ...] = ()
-
-
-Calls = dict[str, Call]
-"""By name: step, frame, or whole, with words behind it where there are several."""
 
 
 # ---- the engines, each in its own process ------------------------------------------------------
@@ -327,102 +305,20 @@ def litert(folder: Path) -> Calls:
             "whole, unrolled": Call(unrolled, lambda: logits)}
 
 
-ENGINES: dict[str, tuple[str, Callable[[Path], Calls]]] = {
-    "core": ("edge_sdk.FastGRNN", core), "c": ("generated C, ctypes", generated_c),
-    "executorch": ("ExecuTorch", executorch), "onnx": ("ONNX Runtime", onnx),
-    "litert": ("LiteRT", litert), "numpy": ("NumPy", in_numpy),
+ENGINES: dict[str, Make] = {
+    "edge_sdk.FastGRNN": core, "generated C, ctypes": generated_c, "ExecuTorch": executorch,
+    "ONNX Runtime": onnx, "LiteRT": litert, "NumPy": in_numpy,
 }
-"""Name in words, and what makes the calls."""
+"""What makes each engine's calls, by their names: step, frame, or whole, and words behind it."""
 
 
-# ---- who asks, and who answers -----------------------------------------------------------------
+def check(name: str, call: Call) -> None:
+    """Demand of a call the logits of float64.
 
-
-class Peer:
-    """An engine's process. Close it when done."""
-
-    def __init__(self, engine: str, folder: Path) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, other = context.Pipe()
-        self._process = context.Process(target=_serve, args=(other, engine, folder), daemon=True)
-        self._process.start()
-        other.close()
-        self.name = ENGINES[engine][0]
-        try:
-            self.calls: list[str] = self._pipe.recv()
-        except EOFError:
-            raise RuntimeError(f"{self.name} did not answer as float64 does: see above") from None
-
-    def seconds(self, call: str) -> float:
-        """Return the seconds that a call takes now, mean of some milliseconds' calls."""
-        self._pipe.send(call)
-        taken: float = self._pipe.recv()
-        return taken
-
-    def close(self) -> None:
-        """End the process."""
-        self._pipe.close()
-        self._process.join()
-
-
-@contextmanager
-def peers(folder: Path) -> Iterator[list[Peer]]:
-    """Start every engine's process, one thread each."""
-    threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
-    found: list[Peer] = []
-    try:
-        with mock.patch.dict(os.environ, threads):  # the children inherit it
-            for engine in ENGINES:
-                found.append(Peer(engine, folder))
-        yield found
-    finally:
-        for peer in found:
-            peer.close()
-
-
-def alternate(asked: Sequence[tuple[Peer, str]], rounds: int) -> list[float]:
-    """Return the median seconds of each call, made in turns in an order drawn each round."""
-    draw = random.Random(0)
-    times: list[list[float]] = [[] for _ in asked]
-    for turn in range(rounds + WARM_ROUNDS):
-        for i in draw.sample(range(len(asked)), len(asked)):
-            peer, call = asked[i]
-            taken = peer.seconds(call)
-            if turn >= WARM_ROUNDS:
-                times[i].append(taken)
-    return [statistics.median(taken) for taken in times]
-
-
-def _serve(pipe: Any, engine: str, folder: Path) -> None:
-    calls = ENGINES[engine][1](folder)
-    right = expected()
-    for name, call in calls.items():
-        for _ in range(REPEATED):
-            call.run()
-        _demand_near(call.logits().reshape(-1, N_CLASSES)[-1], right[name.partition(",")[0]],
-                     where=f"{engine}, {name}")
-    counts = {name: max(1, round(BATCH_S / _batch(call.run, WARM_CALLS)))
-              for name, call in calls.items()}
-    pipe.send(list(calls))
-    try:
-        while True:
-            name = pipe.recv()
-            run = calls[name].run
-            _batch(run, WARM_CALLS)
-            pipe.send(_batch(run, counts[name]))
-    except EOFError:  # the parent has what it wanted
-        pass
-
-
-def _batch(run: Callable[[], object], n: int) -> float:
-    start = time.perf_counter()
-    for _ in range(n):
-        run()
-    return (time.perf_counter() - start) / n
-
-
-def _demand_near(got: Floats, right: NDArray[np.float64], *, where: str) -> None:
-    apart = float(np.abs(got - right).max())
-    if not apart <= LIMIT:
-        raise ComparisonError(f"logits within {LIMIT:g} of float64", f"{apart:.3g}", where=where,
-                              hint="a call that computes something else is not timed")
+    Raises:
+        ComparisonError: They are others.
+    """
+    for _ in range(REPEATED - 1):  # it was called once
+        call.run()
+    demand_near(call.output().reshape(-1, N_CLASSES)[-1], expected()[name.partition(",")[0]],
+                LIMIT, where=name)

@@ -315,20 +315,31 @@ def sparse_pack_size(w: Annotated[NDArray[numpy.float32], dict(shape=(None, None
 def sparse_pack(w: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], values: int, delta_bits: int) -> Annotated[NDArray[numpy.uint8], dict(shape=(None,))]:
     """Return a matrix packed; values: 0 float32, 1 int8."""
 
-def sparse_info(bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> tuple[int, int, int, int, int, int]:
-    """
-    Return (rows, cols, n_kept, n_stored, values, delta_bits) of packed bytes.
-    """
+class Sparse:
+    """An opened weight; its bytes are a copy."""
 
-def sparse_unpack(bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None))]:
-    """Return the matrix with its zeros."""
+    def __init__(self, bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None: ...
 
-def sparse_linear(bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None = None, low: float = float('-inf'), high: float = float('inf'), isa: str | None = None) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None))]:
-    """
-    Return clamp(x W^T + bias), (n, rows); with `isa`, by its kernels and holding the GIL.
-    """
+    @property
+    def info(self) -> tuple[int, int, int, int, int, int]:
+        """(rows, cols, n_kept, n_stored, values, delta_bits)."""
 
-def sparse_conv2d(bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], x: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None = None, low: float = float('-inf'), high: float = float('inf'), isa: str | None = None) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None))]:
-    """
-    Return clamp(conv2d(x, W) + bias), (b, rows, out_height, out_width); `isa` as above.
-    """
+    @property
+    def size(self) -> int:
+        """Bytes packed into."""
+
+    def bytes(self) -> bytes:
+        """Return the packed bytes."""
+
+    def unpack(self) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None))]:
+        """Return the matrix with its zeros."""
+
+    def linear(self, x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None = None, low: float = float('-inf'), high: float = float('inf'), isa: str | None = None) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None))]:
+        """
+        Return clamp(x W^T + bias), (n, rows); with `isa`, by its kernels and holding the GIL.
+        """
+
+    def conv2d(self, x: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int], bias: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None = None, low: float = float('-inf'), high: float = float('inf'), isa: str | None = None) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None))]:
+        """
+        Return clamp(conv2d(x, W) + bias), (b, rows, out_height, out_width); `isa` as above.
+        """

@@ -72,6 +72,15 @@ def test_what_is_packed_comes_out_again(shape, values, bits):
     assert (packed.rows, packed.cols, packed.values) == (*dense.shape, values)
 
 
+def test_bytes_that_change_after_they_were_checked_change_nothing():
+    weight = np.eye(5, dtype=np.float32)
+    data = bytearray(SparseMatrix.pack(weight).bytes)
+    packed = SparseMatrix.from_bytes(data)
+    data[:] = b"\xff" * len(data)
+    assert (packed.linear(np.ones((2, 5), np.float32)) == 1.0).all()
+    assert packed.bytes == SparseMatrix.pack(weight).bytes
+
+
 @pytest.mark.parametrize("column", [0, 255, 256, 510, 511, 65535, 65536, 69999])
 @pytest.mark.parametrize("bits", [8, 16])
 def test_a_gap_wider_than_the_deltas_is_bridged(column, bits):

@@ -68,7 +68,7 @@ def test_every_method_trains_to_the_wanted_sparsity(data, many_steps, run, optio
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
 
 
-def test_a_run_under_a_budget_has_the_zeros_of_each_layer_of_the_run_that_found_it(data, many_steps):
+def test_a_run_under_a_budget_has_the_zeros_of_each_layer_of_its_str_run(data, many_steps):
     model, _ = train(Run("str", 80), data, epochs=3, decay=0.04)
     budget = sparsities(model)
     other, _ = train(Run("budget", 80), data, epochs=2, budget=budget)

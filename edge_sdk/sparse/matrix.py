@@ -38,9 +38,9 @@ class SparseMatrix:
             FormatError: No packed weight, or damaged.
             VersionError: Written by a newer version.
         """
-        self._data = data
+        self._core = _native.Sparse(data)
         (self.rows, self.cols, self.n_kept, self.n_stored, values,
-         self.delta_bits) = _native.sparse_info(data)
+         self.delta_bits) = self._core.info
         self.values: Values = KINDS[values]
 
     @classmethod
@@ -74,7 +74,7 @@ class SparseMatrix:
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview | NDArray[np.uint8]) -> SparseMatrix:
-        """Open packed bytes, which are not copied and must stay unchanged.
+        """Open a copy of packed bytes.
 
         Raises:
             FormatError: No packed weight, or damaged.
@@ -89,12 +89,12 @@ class SparseMatrix:
     @cached_property
     def bytes(self) -> bytes:
         """The packed bytes."""
-        return self._data.tobytes()
+        return self._core.bytes()
 
     @property
     def nbytes(self) -> int:
         """How many bytes it is packed into."""
-        return int(self._data.size)
+        return self._core.size
 
     @property
     def sparsity(self) -> float:
@@ -103,7 +103,7 @@ class SparseMatrix:
 
     def dense(self) -> NDArray[np.float32]:
         """Return the weight with its zeros, (rows, cols) float32; int8 times its scales."""
-        return _native.sparse_unpack(self._data)
+        return self._core.unpack()
 
     def linear(self, x: NDArray[np.float32], bias: NDArray[np.float32] | None = None, *,
                activation: Activation | None = None, isa: str | None = None,
@@ -124,9 +124,11 @@ class SparseMatrix:
             raise ShapeError(f"float32 (..., {self.cols})", str(x.shape), where="`x`",
                              hint="the last axis is the weight's columns")
         low, high = _bounds(activation)
-        flat = np.ascontiguousarray(x.reshape(-1, self.cols))
-        y = _native.sparse_linear(self._data, flat, self._bias(bias), low, high, isa)
-        return y.reshape(*x.shape[:-1], self.rows)
+        # What is ready is passed on as it is: a product with one token takes a few microseconds.
+        ready = x.ndim == 2 and x.flags.c_contiguous
+        flat = x if ready else np.ascontiguousarray(x.reshape(-1, self.cols))
+        y = self._core.linear(flat, self._bias(bias), low, high, isa)
+        return y if ready else y.reshape(*x.shape[:-1], self.rows)
 
     def conv2d(self, x: NDArray[np.float32], *, kernel_size: int | tuple[int, int],
                stride: int | tuple[int, int] = 1, padding: int | tuple[int, int] = 0,
@@ -157,8 +159,8 @@ class SparseMatrix:
                              f"{self.cols}", str(x.shape), where="`x`",
                              hint="the weight's columns are channels * kernel height * width")
         low, high = _bounds(activation)
-        return _native.sparse_conv2d(
-            self._data, np.ascontiguousarray(x), kernel, _pair(stride, "`stride`", 1),
+        return self._core.conv2d(
+            np.ascontiguousarray(x), kernel, _pair(stride, "`stride`", 1),
             _pair(padding, "`padding`", 0), self._bias(bias), low, high, isa)
 
     def _bias(self, bias: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
@@ -168,7 +170,7 @@ class SparseMatrix:
         if bias.shape != (self.rows,):
             raise ShapeError(f"float32 ({self.rows},)", str(bias.shape), where="`bias`",
                              hint="one number for each row of the weight")
-        return np.ascontiguousarray(bias)
+        return bias if bias.flags.c_contiguous else np.ascontiguousarray(bias)
 
     def __repr__(self) -> str:
         return (f"SparseMatrix({self.rows}x{self.cols}, {self.n_kept} kept, {self.values}, "

@@ -1,5 +1,7 @@
-// Sparse weights: packed bytes in, products out; opened at every call, as an engine's operator does.
+// Sparse weights: packed bytes in, products out.
+#include <algorithm>
 #include <cmath>
+#include <memory>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -8,12 +10,17 @@
 
 namespace {
 
-// Packed bytes for the length of a call.
-struct Opened {
-    edge_sparse w;
-    explicit Opened(const In<uint8_t, 1> &bytes) {
-        check(edge_sparse_open(&w, bytes.data(), bytes.size()));
+// Opened once: a look at every column takes about as long as a product with one token. So
+// the bytes are its own, which nobody else changes afterwards.
+struct Sparse {
+    explicit Sparse(const In<uint8_t, 1> &from)
+        : bytes(new uint8_t[from.size() ? from.size() : 1]), size(from.size()) {
+        std::copy_n(from.data(), size, bytes.get());
+        check(edge_sparse_open(&w, bytes.get(), size));
     }
+    std::unique_ptr<uint8_t[]> bytes;
+    size_t size;
+    edge_sparse w;
 };
 
 // The kernels of an instruction set for the length of a call; the GIL must be held.
@@ -63,17 +70,17 @@ size_t pack_size(In<float, 2> w, uint32_t values, uint32_t delta_bits) {
     return size;
 }
 
-auto info(In<uint8_t, 1> bytes) {
-    const Opened packed(bytes);
-    const edge_sparse &w = packed.w;
+auto info(const Sparse &self) {
+    const edge_sparse &w = self.w;
     return std::make_tuple(w.rows, w.cols, w.n_kept, w.n_stored, w.values, w.delta_bits);
 }
 
-Out<float, 2> unpack(In<uint8_t, 1> bytes) {
-    const Opened packed(bytes);
-    const size_t rows = packed.w.rows, cols = packed.w.cols;
+nb::bytes packed(const Sparse &self) { return nb::bytes(self.bytes.get(), self.size); }
+
+Out<float, 2> unpack(const Sparse &self) {
+    const size_t rows = self.w.rows, cols = self.w.cols;
     Buffer<float> dense(rows * cols);
-    check(free_of_gil([&] { return edge_sparse_unpack(&packed.w, dense.get()); }));
+    check(free_of_gil([&] { return edge_sparse_unpack(&self.w, dense.get()); }));
     return dense.array<2>({rows, cols});
 }
 
@@ -83,10 +90,9 @@ const float *bias_of(const std::optional<In<float, 1>> &bias, const edge_sparse 
 }
 
 // (n, rows) of x (n, cols).
-Out<float, 2> linear(In<uint8_t, 1> bytes, In<float, 2> x, std::optional<In<float, 1>> bias,
+Out<float, 2> linear(const Sparse &self, In<float, 2> x, std::optional<In<float, 1>> bias,
                      float low, float high, std::optional<std::string> isa) {
-    const Opened packed(bytes);
-    const edge_sparse &w = packed.w;
+    const edge_sparse &w = self.w;
     const size_t n = x.shape(0), rows = w.rows;
     const float *b = bias_of(bias, w);
     size_t size;
@@ -105,11 +111,10 @@ Out<float, 2> linear(In<uint8_t, 1> bytes, In<float, 2> x, std::optional<In<floa
 using Pair = std::tuple<uint32_t, uint32_t>;
 
 // (b, rows, out_height, out_width) of x (b, c, h, w).
-Out<float, 4> conv2d(In<uint8_t, 1> bytes, In<float, 4> x, Pair kernel, Pair stride, Pair padding,
+Out<float, 4> conv2d(const Sparse &self, In<float, 4> x, Pair kernel, Pair stride, Pair padding,
                      std::optional<In<float, 1>> bias, float low, float high,
                      std::optional<std::string> isa) {
-    const Opened packed(bytes);
-    const edge_sparse &w = packed.w;
+    const edge_sparse &w = self.w;
     for (size_t axis = 1; axis < 4; axis++)
         if (x.shape(axis) > EDGE_SPARSE_MAX) check(EDGE_ERR_ARGUMENT);
     const edge_conv2d s = {static_cast<uint32_t>(x.shape(1)), static_cast<uint32_t>(x.shape(2)),
@@ -143,17 +148,19 @@ void bind_sparse(nb::module_ &m) {
           nb::arg("delta_bits"), "Return the bytes that a matrix packs into.");
     m.def("sparse_pack", &pack, nb::arg("w").noconvert(), nb::arg("values"),
           nb::arg("delta_bits"), "Return a matrix packed; values: 0 float32, 1 int8.");
-    m.def("sparse_info", &info, nb::arg("bytes").noconvert(),
-          "Return (rows, cols, n_kept, n_stored, values, delta_bits) of packed bytes.");
-    m.def("sparse_unpack", &unpack, nb::arg("bytes").noconvert(),
-          "Return the matrix with its zeros.");
-    m.def("sparse_linear", &linear, nb::arg("bytes").noconvert(), nb::arg("x").noconvert(),
-          nb::arg("bias").noconvert().none() = nb::none(), nb::arg("low") = -INFINITY,
-          nb::arg("high") = INFINITY, nb::arg("isa") = nb::none(),
-          "Return clamp(x W^T + bias), (n, rows); with `isa`, by its kernels and holding the GIL.");
-    m.def("sparse_conv2d", &conv2d, nb::arg("bytes").noconvert(), nb::arg("x").noconvert(),
-          nb::arg("kernel"), nb::arg("stride"), nb::arg("padding"),
-          nb::arg("bias").noconvert().none() = nb::none(), nb::arg("low") = -INFINITY,
-          nb::arg("high") = INFINITY, nb::arg("isa") = nb::none(),
-          "Return clamp(conv2d(x, W) + bias), (b, rows, out_height, out_width); `isa` as above.");
+    nb::class_<Sparse>(m, "Sparse", "An opened weight; its bytes are a copy.")
+        .def(nb::init<In<uint8_t, 1>>(), nb::arg("bytes").noconvert())
+        .def_prop_ro("info", &info, "(rows, cols, n_kept, n_stored, values, delta_bits).")
+        .def_prop_ro("size", [](const Sparse &self) { return self.size; }, "Bytes packed into.")
+        .def("bytes", &packed, "Return the packed bytes.")
+        .def("unpack", &unpack, "Return the matrix with its zeros.")
+        .def("linear", &linear, nb::arg("x").noconvert(),
+             nb::arg("bias").noconvert().none() = nb::none(), nb::arg("low") = -INFINITY,
+             nb::arg("high") = INFINITY, nb::arg("isa") = nb::none(),
+             "Return clamp(x W^T + bias), (n, rows); with `isa`, by its kernels and holding the "
+             "GIL.")
+        .def("conv2d", &conv2d, nb::arg("x").noconvert(), nb::arg("kernel"), nb::arg("stride"),
+             nb::arg("padding"), nb::arg("bias").noconvert().none() = nb::none(),
+             nb::arg("low") = -INFINITY, nb::arg("high") = INFINITY, nb::arg("isa") = nb::none(),
+             "Return clamp(conv2d(x, W) + bias), (b, rows, out_height, out_width); `isa` as above.");
 }

@@ -208,7 +208,10 @@ static uint64_t sum_of_halves(uint64_t sums)
     return (sums & UINT32_MAX) + (sums >> 32);
 }
 
-/* The sum of `n` bytes. */
+/*
+ * The sum of `n` bytes. The rest of less than a word comes with the word that ends there:
+ * a packed weight has more than a word in front of its deltas.
+ */
 static uint64_t sum8(const uint8_t *at, size_t n)
 {
     uint64_t total = 0;
@@ -222,8 +225,8 @@ static uint64_t sum8(const uint8_t *at, size_t n)
         total += sum_of_halves(sums);
         n -= 8 * here;
     }
-    while (n--) total += *at++;
-    return total;
+    const uint64_t rest = edge_load64(at + n - 8) >> (56 - 8 * n) >> 8;
+    return total + sum_of_halves((rest & EVEN_BYTES) + (rest >> 8 & EVEN_BYTES));
 }
 
 static uint64_t sum16(const uint8_t *at, size_t n)
@@ -235,8 +238,10 @@ static uint64_t sum16(const uint8_t *at, size_t n)
         sums += (word & EVEN_HALVES) + (word >> 16 & EVEN_HALVES);
     }
     total = (sums & UINT32_MAX) + (sums >> 32);
-    for (; i < n; i++) total += edge_load16(at + 2 * i);
-    return total;
+    for (; i + 4 <= n; i++) total += edge_load16(at + 2 * i);
+    const uint64_t rest = edge_load64(at + 2 * n - 8) >> (48 - 16 * (n - i)) >> 16;
+    sums = (rest & EVEN_HALVES) + (rest >> 16 & EVEN_HALVES);
+    return total + (sums & UINT32_MAX) + (sums >> 32);
 }
 
 static int rows_stay_inside(const edge_sparse *w)
