@@ -30,6 +30,7 @@ bench: $(READY)
 	$(VENV)/bin/python -m benchmarks.codes
 	$(VENV)/bin/python -m benchmarks.adaptive
 	$(VENV)/bin/python -m benchmarks.fastgrnn
+	$(VENV)/bin/python -m benchmarks.sparse
 
 # torch first and by itself: asked for together with others, a resolver may take
 # a build with gigabytes of CUDA. ExecuTorch before the package: our operators for it are

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +27,7 @@ from benchmarks.rows import HEADING, Row, Scale, row
 from benchmarks.sparse_calls import (
     CORE,
     EXECUTORCH,
+    ONNX,
     Layer,
     Task,
     check,
@@ -91,10 +92,13 @@ def _beside(
                at_least=wanted if asked.form == "float32" and engine == CORE else None)
 
 
-def _measure(tasks: list[Task], rounds: int) -> dict[Task, dict[str, float]]:
+def _measure(
+    tasks: list[Task], rounds: int, *, only: Container[str] = (CORE, EXECUTORCH, ONNX),
+) -> dict[Task, dict[str, float]]:
     """Return the us of each engine, and form of file where there are several, by task."""
     write(BUILD, tasks, say)
-    with peers(engines(tasks), check, BUILD) as everybody:
+    asked_of = {name: make for name, make in engines(tasks).items() if name in only}
+    with peers(asked_of, check, BUILD) as everybody:
         asked = [(peer, call) for peer in everybody for call in peer.calls]
         taken = alternate(asked, rounds)
     times: dict[Task, dict[str, float]] = defaultdict(dict)
@@ -111,7 +115,7 @@ def crossover(scale: Scale, data: Path | None) -> dict[str, Any]:
     tasks += [Task(layer, percent, form) for layer in layers for percent in PERCENTS
               for form in ("float32", "int8")]
     rounds = scale.rounds(40)
-    times = _measure(tasks, rounds)
+    times = _measure(tasks, rounds, only=(EXECUTORCH,))
     rows, curves = [], {}
     say(HEADING)
     for layer in layers:

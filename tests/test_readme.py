@@ -13,6 +13,7 @@ RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*/elastic.json"))
 ADAPTIVE = sorted((ROOT / "benchmarks" / "results").glob("*/adaptive.json"))
 CODES = sorted((ROOT / "benchmarks" / "results").glob("*/codes.json"))
 FASTGRNN = sorted((ROOT / "benchmarks" / "results").glob("*/fastgrnn.json"))
+SPARSE = sorted((ROOT / "benchmarks" / "results").glob("*/sparse.json"))
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,29 @@ def test_the_readmes_words_on_fastgrnn_are_made_from_committed_results_card_and_
     card, budget = (json.loads(path.read_text()) for path in (CARD, BUDGET))
     made = [block(json.loads(path.read_text()), card, budget) for path in FASTGRNN]
     assert written in made
+
+
+def test_the_readmes_words_on_sparse_models_are_made_from_committed_results_and_card(readme):
+    from benchmarks.readme_sparse import BEGIN, CARD, END, block
+
+    written = readme.partition(BEGIN)[2].partition(END)[0].strip()
+    made = [block(json.loads(path.read_text()), json.loads(CARD.read_text())) for path in SPARSE]
+    assert written in made
+
+
+@pytest.mark.parametrize("path", SPARSE, ids=lambda path: path.parent.name)
+def test_layers_are_exported_sparse_only_where_a_committed_measurement_says_faster(path):
+    from edge_sdk.exporters.sparse.choice import break_even
+
+    for row in json.loads(path.read_text())["parts"]["crossover"]["rows"]:
+        least = break_even(row["columns"], row["form"], conv=row["conv"])
+        assert least >= row["break_even"] - 0.005, row["what"]
+
+
+@pytest.mark.parametrize("path", SPARSE, ids=lambda path: path.parent.name)
+def test_committed_results_on_sparse_models_name_the_command_of_each_part(path):
+    for name, part in json.loads(path.read_text())["parts"].items():
+        assert part["command"] == f"python -m benchmarks.sparse --only {name}"
 
 
 @pytest.mark.parametrize("path", CODES, ids=lambda path: path.parent.name)

@@ -15,9 +15,17 @@ from edge_sdk.nn.budgets import count_layers
 
 Form = Literal["dense", "float32", "int8"]
 
-BREAK_EVEN: Mapping[int, float] = {1: 0.85, 49: 0.70, 196: 0.70}
-"""Share of zeros from which the sparse kernel is faster than XNNPACK's dense one, by the
-number of columns that a weight is multiplied with (tokens, or pixels of the output)."""
+BREAK_EVEN: Mapping[tuple[str, bool], Mapping[int, float]] = {
+    ("float32", False): {1: 0.85, 49: 0.70, 196: 0.70},
+    ("int8", False): {1: 0.85, 49: 0.70, 196: 0.70},
+    ("float32", True): {49: 0.70, 64: 0.70, 256: 0.70, 1024: 0.70},
+    ("int8", True): {49: 0.70, 64: 0.70, 256: 0.70, 1024: 0.70},
+}
+"""Share of zeros from which the sparse kernel is faster than XNNPACK's dense one, for values
+of this type in a Linear or (True) a convolution, by the number of columns that a weight is
+multiplied with (tokens, or pixels of the output). The worst of the shapes that
+`python -m benchmarks.sparse --only crossover` measured on one x86-64 with AVX-512; elsewhere
+unmeasured."""
 LEAST_ENTRIES = 2048
 """Smaller weights stay: a call of an operator costs more than their products."""
 
@@ -41,9 +49,9 @@ class Choice:
                            dense if packed_bytes is None else packed_bytes, dense, self.why)
 
 
-def break_even(columns: int) -> float:
+def break_even(columns: int, values: Form, *, conv: bool) -> float:
     """Return the share of zeros from which sparse is faster, between the measured points."""
-    points = sorted(BREAK_EVEN.items())
+    points = sorted(BREAK_EVEN[values, conv].items())
     if columns <= points[0][0]:
         return points[0][1]
     for (low, before), (high, after) in pairwise(points):
@@ -81,7 +89,7 @@ def _form(
         return "dense", "never called"
     if entries < LEAST_ENTRIES:
         return "dense", f"{entries} weights, too few for a call of its own"
-    least = break_even(columns)
+    least = break_even(columns, values, conv=isinstance(layer, nn.Conv2d))
     if share < least:
         return "dense", f"{share:.1%} zeros; sparse is faster from {least:.0%} at {columns} columns"
     return values, f"faster from {least:.0%} zeros at {columns} columns"
