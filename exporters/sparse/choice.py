@@ -16,18 +16,18 @@ from edge_sdk.nn.budgets import count_layers
 Form = Literal["dense", "float32", "int8"]
 
 BREAK_EVEN: Mapping[tuple[str, bool], Mapping[int, float]] = {
-    ("float32", False): {1: 0.85, 49: 0.70, 196: 0.70},
-    ("int8", False): {1: 0.85, 49: 0.70, 196: 0.70},
-    ("float32", True): {49: 0.70, 64: 0.70, 256: 0.70, 1024: 0.70},
-    ("int8", True): {49: 0.70, 64: 0.70, 256: 0.70, 1024: 0.70},
+    ("float32", False): {1: 0.95, 8: 0.85, 49: 0.74, 196: 0.65},
+    ("int8", False): {1: 1.0, 8: 0.87, 49: 0.74, 196: 0.65},
+    ("float32", True): {16: 0.79, 49: 0.71, 64: 0.58, 256: 0.50, 1024: 0.51},
+    ("int8", True): {16: 0.80, 49: 0.71, 64: 0.58, 256: 0.50, 1024: 0.51},
 }
 """Share of zeros from which the sparse kernel is faster than XNNPACK's dense one, for values
-of this type in a Linear or (True) a convolution, by the number of columns that a weight is
+of this type in a Linear or (True) a 3x3 convolution, by the number of columns that a weight is
 multiplied with (tokens, or pixels of the output). The worst of the shapes that
-`python -m benchmarks.sparse --only crossover` measured on one x86-64 with AVX-512; elsewhere
-unmeasured."""
+`python -m benchmarks.sparse --only crossover` measured on one x86-64 with AVX-512, and not
+lower than 50 %, the least measured; elsewhere unmeasured."""
 LEAST_ENTRIES = 2048
-"""Smaller weights stay: a call of an operator costs more than their products."""
+"""Smaller weights stay: a call of an operator costs more than their products. Not measured."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,13 @@ class Choice:
 
 
 def break_even(columns: int, values: Form, *, conv: bool) -> float:
-    """Return the share of zeros from which sparse is faster, between the measured points."""
+    """Return the share of zeros from which sparse is faster, between the measured points.
+
+    Beyond the most columns it is as there; below the fewest nothing is known, and 1.0.
+    """
     points = sorted(BREAK_EVEN[values, conv].items())
-    if columns <= points[0][0]:
-        return points[0][1]
+    if columns < points[0][0]:
+        return 1.0
     for (low, before), (high, after) in pairwise(points):
         if columns <= high:
             part = math.log(columns / low) / math.log(high / low)
@@ -89,7 +92,9 @@ def _form(
         return "dense", "never called"
     if entries < LEAST_ENTRIES:
         return "dense", f"{entries} weights, too few for a call of its own"
-    least = break_even(columns, values, conv=isinstance(layer, nn.Conv2d))
+    # A 1x1 convolution is the product that a Linear is.
+    conv = isinstance(layer, nn.Conv2d) and layer.kernel_size != (1, 1)
+    least = break_even(columns, values, conv=conv)
     if share < least:
         return "dense", f"{share:.1%} zeros; sparse is faster from {least:.0%} at {columns} columns"
     return values, f"faster from {least:.0%} zeros at {columns} columns"

@@ -91,6 +91,13 @@ static int is_shaped(const edge_sparse *w, const edge_conv2d *s, geometry *g)
 
 /* ---- the planes ------------------------------------------------------------------------ */
 
+/* A few numbers, where a call of memcpy would take longer than the copy. */
+static inline void copy_few(float *to, const float *from, size_t n)
+{
+    for (; n >= 4; n -= 4, to += 4, from += 4) memcpy(to, from, 4 * sizeof *to);
+    for (; n; n--) *to++ = *from++;
+}
+
 /* Every `stride`-th number of a row of `width`, from `first` on, zeros where it has none. */
 static void copy_row(const float *from, uint32_t width, int64_t first, uint32_t stride, float *to,
                      uint32_t pitch)
@@ -101,9 +108,10 @@ static void copy_row(const float *from, uint32_t width, int64_t first, uint32_t 
         end = (uint32_t)((width - first - 1) / stride + 1 < pitch ? (width - first - 1) / stride + 1
                                                                   : pitch);
     for (o = 0; o < begin; o++) to[o] = 0;
-    if (stride == 1)
-        for (; o < end; o++) to[o] = from[first + o];
-    else
+    if (stride == 1 && o < end) {
+        copy_few(to + o, from + first + o, end - o);
+        o = end;
+    } else
         for (; o < end; o++) to[o] = from[first + (int64_t)o * stride];
     for (; o < pitch; o++) to[o] = 0;
 }
@@ -124,17 +132,20 @@ static void fill_planes(const geometry *g, const float *x, float *to)
                 }
 }
 
-/* Where each column of W begins in the planes. */
+/* Where each column of W begins in the planes: in every channel as in the first one. */
 static void find_columns(const geometry *g, uint32_t *offsets)
 {
-    for (uint32_t c = 0; c < g->s.in_channels; c++)
-        for (uint32_t ky = 0; ky < g->s.kernel_h; ky++)
-            for (uint32_t kx = 0; kx < g->s.kernel_w; kx++) {
-                const uint64_t plane = ((uint64_t)c * g->phases_h + ky % g->phases_h) *
-                                           g->phases_w + kx % g->phases_w;
-                *offsets++ = (uint32_t)(plane * g->plane + ky / g->phases_h * (uint64_t)g->pitch +
-                                        kx / g->phases_w);
-            }
+    const uint32_t taps = g->s.kernel_h * g->s.kernel_w;
+    const uint32_t channel = (uint32_t)((uint64_t)g->phases_h * g->phases_w * g->plane);
+    for (uint32_t ky = 0; ky < g->s.kernel_h; ky++)
+        for (uint32_t kx = 0; kx < g->s.kernel_w; kx++) {
+            const uint64_t plane = (uint64_t)(ky % g->phases_h) * g->phases_w + kx % g->phases_w;
+            *offsets++ = (uint32_t)(plane * g->plane + ky / g->phases_h * (uint64_t)g->pitch +
+                                    kx / g->phases_w);
+        }
+    for (uint32_t c = 1; c < g->s.in_channels; c++)
+        for (uint32_t tap = 0; tap < taps; tap++, offsets++)
+            *offsets = *(offsets - taps) + channel;
 }
 
 /* ---- the product ----------------------------------------------------------------------- */
@@ -218,7 +229,7 @@ static void convolve_and_drop(const plan *p, edge_sparse_job job, float *y)
 {
     edge_sparse_rows_fn *const rows = edge_sparse_rows();
     const geometry *g = &p->g;
-    const size_t outs = (size_t)g->out_h * g->out_w, row_bytes = g->out_w * sizeof(float);
+    const size_t outs = (size_t)g->out_h * g->out_w;
     job.y = p->block;
     job.y_stride = p->wide;
     for (uint32_t top = 0; top < g->out_h; top += p->chunk) {
@@ -232,8 +243,8 @@ static void convolve_and_drop(const plan *p, edge_sparse_job job, float *y)
             job.entry = rows(&job);
             for (uint32_t i = 0; i < job.n_rows; i++)
                 for (uint32_t j = 0; j < here; j++)
-                    memcpy(y + (job.row + i) * outs + (size_t)(top + j) * g->out_w,
-                           p->block + (size_t)i * p->wide + (size_t)j * g->pitch, row_bytes);
+                    copy_few(y + (job.row + i) * outs + (size_t)(top + j) * g->out_w,
+                             p->block + (size_t)i * p->wide + (size_t)j * g->pitch, g->out_w);
         }
     }
 }
