@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk import _native
-from edge_sdk.errors import CheckpointError, FormatError, ShapeError
+from edge_sdk.errors import CheckpointError, EdgeError, FormatError, ShapeError
 
 Values = Literal["float32", "int8"]
 Activation = Literal["relu", "relu6"]
@@ -119,16 +119,26 @@ class SparseMatrix:
         Raises:
             ShapeError: Another shape or dtype, or no token.
         """
+        if activation is None and isa is None and type(x) is np.ndarray and x.ndim == 2 and len(x):
+            # One token takes a few microseconds: nothing that the core looks at is looked at here.
+            try:
+                return self._core.linear(x, bias)
+            except (TypeError, EdgeError):
+                return self._linear(x, bias, activation, isa)
+        return self._linear(x, bias, activation, isa)
+
+    def _linear(
+        self, x: Any, bias: Any, activation: str | None, isa: str | None,
+    ) -> NDArray[np.float32]:
+        """Make of the arguments what the core takes, or say what they should be."""
         x = _as_floats(x, "`x`")
         if x.ndim < 1 or x.shape[-1] != self.cols or x.size == 0:
             raise ShapeError(f"float32 (..., {self.cols})", str(x.shape), where="`x`",
                              hint="the last axis is the weight's columns")
         low, high = _bounds(activation)
-        # What is ready is passed on as it is: a product with one token takes a few microseconds.
-        ready = x.ndim == 2 and x.flags.c_contiguous
-        flat = x if ready else np.ascontiguousarray(x.reshape(-1, self.cols))
+        flat = np.ascontiguousarray(x.reshape(-1, self.cols))
         y = self._core.linear(flat, self._bias(bias), low, high, isa)
-        return y if ready else y.reshape(*x.shape[:-1], self.rows)
+        return y.reshape(*x.shape[:-1], self.rows)
 
     def conv2d(self, x: NDArray[np.float32], *, kernel_size: int | tuple[int, int],
                stride: int | tuple[int, int] = 1, padding: int | tuple[int, int] = 0,
@@ -170,7 +180,7 @@ class SparseMatrix:
         if bias.shape != (self.rows,):
             raise ShapeError(f"float32 ({self.rows},)", str(bias.shape), where="`bias`",
                              hint="one number for each row of the weight")
-        return bias if bias.flags.c_contiguous else np.ascontiguousarray(bias)
+        return np.ascontiguousarray(bias)
 
     def __repr__(self) -> str:
         return (f"SparseMatrix({self.rows}x{self.cols}, {self.n_kept} kept, {self.values}, "
