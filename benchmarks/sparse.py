@@ -250,19 +250,18 @@ def _nets(data: Path | None) -> Iterable[tuple[str, Any, Any, int]]:
     from torch import nn
 
     from edge_sdk.source import find_source
+    from edge_sdk.zoo.resnet import SmallResNet
     from edge_sdk.zoo.str_cifar10 import load
 
     images = find_source(MODEL, data=data, n_cases=N_IMAGES).sample[0][:1]
     yield MODEL, load(), images.numpy(), 90
+    tokens = np.random.default_rng(0).standard_normal((1, 49, 768)).astype(np.float32)
     for percent in (90, 95):
         torch.manual_seed(0)
-        net = nn.Sequential(nn.Flatten(), nn.Linear(3072, 1024), nn.ReLU(),
-                            nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 10))
-        yield "MLP 3072-1024-1024-10", _with_zeros(net, percent), images.numpy(), percent
+        net = nn.Sequential(nn.Linear(768, 3072), nn.ReLU(), nn.Linear(3072, 768))
+        yield "FFN 768-3072-768 of 49 tokens", _with_zeros(net, percent), tokens, percent
     for percent in (90, 95):
         torch.manual_seed(0)
-        from edge_sdk.zoo.resnet import SmallResNet
-
         yield ("the residual network, twice as wide",
                _with_zeros(SmallResNet((64, 128, 256)), percent).eval(), images.numpy(), percent)
 

@@ -79,7 +79,7 @@ static inline ALWAYS void take(reader *rows, size_t n, const float *x, const int
 }
 
 /* The other entries of a row, from the j-th on. */
-static inline ALWAYS float take_rest(const reader *r, size_t j, const float *x, const int wide,
+static inline ALWAYS float take_from(const reader *r, size_t j, const float *x, const int wide,
                                      const int int8)
 {
     size_t column = r->column;
@@ -91,10 +91,15 @@ static inline ALWAYS float take_rest(const reader *r, size_t j, const float *x, 
     return sum;
 }
 
-static inline ALWAYS float finished(float sum, const edge_sparse *w,
-                                    const edge_sparse_finish *finish, uint32_t row, const int int8)
+static float take_rest(const reader *r, size_t j, const float *x, int wide, int int8)
 {
-    if (int8) sum *= edge_sparse_scale(w, row);
+    return take_from(r, j, x, wide, int8);
+}
+
+static inline float finished(float sum, const edge_sparse *w, const edge_sparse_finish *finish,
+                             uint32_t row)
+{
+    sum *= edge_sparse_scale(w, row);
     sum += edge_sparse_bias(finish, row);
     sum = finish->low > sum ? finish->low : sum;
     return finish->high < sum ? finish->high : sum;
@@ -105,22 +110,21 @@ static inline ALWAYS float finished(float sum, const edge_sparse *w,
  * side by side each would leave a rest whose end it can not foresee.
  */
 static inline ALWAYS void short_rows(const edge_sparse *w, const float *x,
-                                     const edge_sparse_finish *finish, float *y, const int wide,
-                                     const int int8)
+                                     const edge_sparse_finish *finish, float *y, const int int8)
 {
     reader r = {w->deltas, w->entries, 0, 0, 0.0f};
     for (uint32_t row = 0; row < w->rows; row++) {
         r.n = edge_sparse_count(w, row);
-        y[row] = finished(take_rest(&r, 0, x, wide, int8), w, finish, row, int8);
-        r.deltas += r.n * (wide ? 2 : 1);
+        y[row] = finished(take_from(&r, 0, x, 0, int8), w, finish, row);
+        r.deltas += r.n;
         r.values += r.n * (int8 ? 1 : 4);
     }
 }
 
-static inline ALWAYS void long_rows(const edge_sparse *w, const float *x,
-                                    const edge_sparse_finish *finish, float *y, const int wide,
-                                    const int int8)
+static void long_rows(const edge_sparse *w, const float *x, const edge_sparse_finish *finish,
+                      float *y)
 {
+    const int wide = w->delta_bits == 16, int8 = w->values == EDGE_SPARSE_INT8;
     const uint8_t *deltas = w->deltas, *values = w->entries;
     for (uint32_t row = 0; row < w->rows; row += SIDE_BY_SIDE) {
         reader rows[SIDE_BY_SIDE];
@@ -134,30 +138,26 @@ static inline ALWAYS void long_rows(const edge_sparse *w, const float *x,
             values += r->n * (int8 ? 1 : 4);
             if (r->n < common) common = r->n;
         }
-        take(rows, common, x, wide, int8);
+        switch (2 * wide + int8) {
+        case 0: take(rows, common, x, 0, 0); break;
+        case 1: take(rows, common, x, 0, 1); break;
+        case 2: take(rows, common, x, 1, 0); break;
+        default: take(rows, common, x, 1, 1); break;
+        }
         for (uint32_t i = 0; i < SIDE_BY_SIDE && row + i < w->rows; i++)
-            y[row + i] = finished(take_rest(&rows[i], common, x, wide, int8), w, finish, row + i,
-                                  int8);
+            y[row + i] = finished(take_rest(&rows[i], common, x, wide, int8), w, finish, row + i);
     }
-}
-
-static inline ALWAYS void vector(const edge_sparse *w, const float *x,
-                                 const edge_sparse_finish *finish, float *y, const int wide,
-                                 const int int8)
-{
-    if (w->n_stored / SHORT_ROW < w->rows) short_rows(w, x, finish, y, wide, int8);
-    else long_rows(w, x, finish, y, wide, int8);
 }
 
 void edge_sparse_vector(const edge_sparse *w, const float *x, const edge_sparse_finish *finish,
                         float *y)
 {
-    switch (2 * (w->delta_bits == 16) + (w->values == EDGE_SPARSE_INT8)) {
-    case 0: vector(w, x, finish, y, 0, 0); break;
-    case 1: vector(w, x, finish, y, 0, 1); break;
-    case 2: vector(w, x, finish, y, 1, 0); break;
-    default: vector(w, x, finish, y, 1, 1); break;
-    }
+    if (w->delta_bits == 16 || w->n_stored / SHORT_ROW >= w->rows)
+        long_rows(w, x, finish, y);
+    else if (w->values == EDGE_SPARSE_INT8)
+        short_rows(w, x, finish, y, 1);
+    else
+        short_rows(w, x, finish, y, 0);
 }
 
 /* ---- many tokens ----------------------------------------------------------------------- */
