@@ -8,20 +8,13 @@ card and from the microcontroller's budget.
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import typer
 from numpy.typing import NDArray
 
-import edge_sdk
-from benchmarks.elastic import RESULTS, device
 from benchmarks.fastgrnn_calls import (
     ENGINES,
     N_FRAMES,
@@ -32,9 +25,9 @@ from benchmarks.fastgrnn_calls import (
     check,
     pointer,
 )
+from benchmarks.parts import Parts, main
 from benchmarks.peers import alternate, peers
 from benchmarks.rows import HEADING, Row, Scale, row
-from edge_sdk import _native
 from edge_sdk.audio.gate import words
 from edge_sdk.audio.logmel import FEATURE_BITS, LogMelConfig, log_mel
 from edge_sdk.console import command, say
@@ -320,40 +313,10 @@ def _mean(values: list[Any]) -> float:
 # ---- the command -------------------------------------------------------------------------------
 
 
-PARTS: dict[str, Callable[[Scale, Path | None], dict[str, Any]]] = {
+PARTS: Parts = {
     "latency": latency, "agreement": agreement, "sizes": sizes, "early": early,
 }
 
 
-def main(
-    only: str = typer.Option(",".join(PARTS), help="Parts, comma-separated."),
-    data: Path = typer.Option(None, help="Folder with data sets; or $EDGE_SDK_DATA."),
-    quick: bool = typer.Option(False, "--quick", help="Try it out: few rounds, writes nothing."),
-) -> None:
-    """Measure FastGRNN and write the results of this device."""
-    parts = [name.strip() for name in only.split(",") if name.strip()]
-    unknown = [name for name in parts if name not in PARTS]
-    if unknown:
-        raise typer.BadParameter(f"{unknown[0]}: choose of {', '.join(PARTS)}")
-    for name in parts:
-        measured = PARTS[name](Scale(quick=quick), data)
-        if not quick:
-            _store(name, measured)
-
-
-def _store(name: str, measured: dict[str, Any]) -> None:
-    path = RESULTS / device() / "fastgrnn.json"
-    results = json.loads(path.read_text()) if path.exists() else {"parts": {}}
-    measured["command"] = f"python -m benchmarks.fastgrnn --only {name}"
-    results["parts"][name] = measured
-    results["parts"] = {key: results["parts"][key] for key in PARTS if key in results["parts"]}
-    results |= {"device": device(), "version": edge_sdk.__version__, "threads": 1,
-                "isa": _native.isa(), "python": sys.version.split()[0],
-                "packages": {package: version(package) for package in PACKAGES}}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=1) + "\n")
-    say(f"wrote   {name} into {path}")
-
-
 if __name__ == "__main__":
-    command(main)()
+    command(main("fastgrnn", PARTS, PACKAGES))()

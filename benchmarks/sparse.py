@@ -8,20 +8,16 @@ README's tables from them.
 
 from __future__ import annotations
 
-import json
-import sys
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import typer
 
 import edge_sdk
-from benchmarks.elastic import RESULTS, device
+from benchmarks.parts import Parts, main
 from benchmarks.peers import Calls, alternate, peers
 from benchmarks.rows import HEADING, Row, Scale, row
 from benchmarks.sparse_calls import (
@@ -37,7 +33,6 @@ from benchmarks.sparse_calls import (
     task,
     write,
 )
-from edge_sdk import _native
 from edge_sdk.console import command, say
 from edge_sdk.errors import DataError
 
@@ -255,11 +250,11 @@ def _nets(data: Path | None) -> Iterable[tuple[str, Any, Any, int]]:
 
     images = find_source(MODEL, data=data, n_cases=N_IMAGES).sample[0][:1]
     yield MODEL, load(), images.numpy(), 90
-    tokens = np.random.default_rng(0).standard_normal((1, 49, 768)).astype(np.float32)
+    tokens = np.random.default_rng(0).standard_normal((1, 8, 768)).astype(np.float32)
     for percent in (90, 95):
         torch.manual_seed(0)
         net = nn.Sequential(nn.Linear(768, 3072), nn.ReLU(), nn.Linear(3072, 768))
-        yield "FFN 768-3072-768 of 49 tokens", _with_zeros(net, percent), tokens, percent
+        yield "FFN 768-3072-768 of 8 tokens", _with_zeros(net, percent), tokens, percent
     for percent in (90, 95):
         torch.manual_seed(0)
         yield ("the residual network, twice as wide",
@@ -282,40 +277,10 @@ def _with_zeros(net: Any, percent: int) -> Any:
 # ---- the command -------------------------------------------------------------------------------
 
 
-PARTS: dict[str, Callable[[Scale, Path | None], dict[str, Any]]] = {
+PARTS: Parts = {
     "kernels": kernels, "crossover": crossover, "model": model, "files": files,
 }
 
 
-def main(
-    only: str = typer.Option(",".join(PARTS), help="Parts, comma-separated."),
-    data: Path = typer.Option(None, help="Folder with data sets; or $EDGE_SDK_DATA."),
-    quick: bool = typer.Option(False, "--quick", help="Try it out: few rounds, writes nothing."),
-) -> None:
-    """Measure sparse weights and write the results of this device."""
-    parts = [name.strip() for name in only.split(",") if name.strip()]
-    unknown = [name for name in parts if name not in PARTS]
-    if unknown:
-        raise typer.BadParameter(f"{unknown[0]}: choose of {', '.join(PARTS)}")
-    for name in parts:
-        measured = PARTS[name](Scale(quick=quick), data)
-        if not quick:
-            _store(name, measured)
-
-
-def _store(name: str, measured: dict[str, Any]) -> None:
-    path = RESULTS / device() / "sparse.json"
-    results = json.loads(path.read_text()) if path.exists() else {"parts": {}}
-    measured["command"] = f"python -m benchmarks.sparse --only {name}"
-    results["parts"][name] = measured
-    results["parts"] = {key: results["parts"][key] for key in PARTS if key in results["parts"]}
-    results |= {"device": device(), "version": edge_sdk.__version__, "threads": 1,
-                "isa": _native.isa(), "python": sys.version.split()[0],
-                "packages": {package: version(package) for package in PACKAGES}}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=1) + "\n")
-    say(f"wrote   {name} into {path}")
-
-
 if __name__ == "__main__":
-    command(main)()
+    command(main("sparse", PARTS, PACKAGES))()
