@@ -31,10 +31,10 @@ REMARKS: tuple[str, ...] = (
     "At the same sparsity STR leaves fewer multiplications than GMP's ranking over all layers, "
     "which keeps more of the early layers, where an image is large. Above 90 % GMP is more "
     "accurate all the same, under STR's own budget too: what STR loses there is not the budget.",
-    "The same trials at 95 %: GMP 75.2; STR reached after 48 % of the training 72.3 (0.0068), after "
-    "71 % 73.3 (0.00585); with thresholds fixed but not the zeros 72.3 (0.0068); with s_init -5 and "
-    "0.005, reached after 68 %, 72.4. So s_init and fixing the zeros matter little, arriving late "
-    "does, and two of three points to GMP stay. 0.0056 ended at 94.9 %.",
+    "The same trials at 95 %: GMP 75.2; STR reached after 48 % of the training 72.3 (0.0068), "
+    "after 71 % 73.3 (0.00585); with thresholds fixed but not the zeros 72.3 (0.0068); with s_init "
+    "-5 and 0.005, reached after 68 %, 72.4. So s_init and fixing the zeros matter little, "
+    "arriving late does, and two of three points to GMP stay. 0.0056 ended at 94.9 %.",
     "g was not varied: sigmoid(s) and exp(s) differ by the factor 1 + exp(s), 1.02 at s = -4.",
 )
 Data = Annotated[Path | None, typer.Option(
