@@ -8,11 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_sdk.compiler import STRICT as STRICT
-from edge_sdk.compiler import TIMEOUT_S as _TIMEOUT_S
-from edge_sdk.compiler import compile_c as compile_c
-from edge_sdk.compiler import host_compiler as host_compiler
-from edge_sdk.compiler import version as version
+from edge_sdk.compiler import TIMEOUT_S, compile_c, version
 from edge_sdk.errors import ComparisonError
 
 DEVICE = "Cortex-M0+"
@@ -47,7 +43,7 @@ def run_program(program: Path, data: bytes) -> bytes:
         ComparisonError: The self-test failed, or the program did.
     """
     done = subprocess.run([str(program)], input=data, capture_output=True, check=False,
-                          timeout=_TIMEOUT_S)
+                          timeout=TIMEOUT_S)
     if done.returncode != 0:
         what = {1: "its self-test failed", 2: "too little input or output",
                 3: "an input was refused"}.get(done.returncode, f"status {done.returncode}")
@@ -102,6 +98,6 @@ def worst_stack(graph: str) -> int | None:
 
 def _size(object_file: Path) -> int:
     done = subprocess.run([DEVICE_SIZE, str(object_file)], capture_output=True, text=True,
-                          check=True, timeout=_TIMEOUT_S)
+                          check=True, timeout=TIMEOUT_S)
     text, data, *_ = done.stdout.splitlines()[1].split()
     return int(text) + int(data)

@@ -199,7 +199,8 @@ def test_nothing_but_known_libraries_is_imported(module):
 
 def test_what_a_device_loads_never_reaches_torch_a_toolchain_or_an_exporter():
     reached, todo = set(), ["edge_sdk", "edge_sdk.engines", "edge_sdk.inspect", "edge_sdk.selftest",
-                            "edge_sdk.bench.__main__", "edge_sdk.bench.child", "edge_sdk.freeze", "edge_sdk.codes",
+                            "edge_sdk.bench.__main__", "edge_sdk.bench.child",
+                            "edge_sdk.freeze", "edge_sdk.codes",
                             "edge_sdk.codes.__main__", "edge_sdk.governor",
                             "edge_sdk.governor.__main__", "edge_sdk.vectors",
                             "edge_sdk.cascade", "edge_sdk.bundle", "edge_sdk.device",

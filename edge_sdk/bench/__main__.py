@@ -15,7 +15,7 @@ from edge_sdk.bench.subject import find
 from edge_sdk.console import command, progress, say
 from edge_sdk.engines.process import unpack_error
 
-QUICK = {"passes": 2, "rounds": 3, "seconds": 0.1}
+QUICK = {"passes": 3, "rounds": 3, "seconds": 0.1}
 
 
 def main(
@@ -29,7 +29,7 @@ def main(
     seconds: Annotated[float, typer.Option(
         min=0.001, help="Timed calls of each row in all.")] = run.SECONDS,
     quick: Annotated[bool, typer.Option(
-        "--quick", help="2 processes, 3 rounds, 0.1 s: a look, no measurement.")] = False,
+        "--quick", help="3 processes, 3 rounds, 0.1 s: a look, no measurement.")] = False,
     target: Annotated[str, typer.Option(
         help="The engine to take from bundles; all they have by default.")] = "",
     seed: Annotated[int, typer.Option(help="Of the order of turns.")] = 0,

@@ -98,7 +98,8 @@ def read(path: Path) -> GeneratedC:
     if len(functions) != 1 or len(inputs) != 1 or "edge_sdk.exporters" not in text:
         raise FormatError("C that edge_sdk.exporters wrote", "a header without its one function",
                           where=str(header), hint="python -m edge_sdk.export --target c")
-    return GeneratedC(path, header, *functions[0], is_integer=inputs[0] != "float")
+    name, function = functions[0]
+    return GeneratedC(path, header, name, function, inputs[0] != "float")
 
 
 def build(model: GeneratedC, folder: Path) -> tuple[Path, str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -212,20 +212,18 @@ def _check(result: Result) -> None:
     for name in ("key", "cpu"):
         if not isinstance(result.machine[name], str | None):
             raise TypeError(f"machine.{name} is {result.machine[name]!r}")
+    passes, rounds = (result.settings[name] for name in ("passes", "rounds"))
+    if not isinstance(result.settings["threads"], int):
+        raise TypeError(f"settings.threads is {result.settings['threads']!r}")
     for file in result.files:
         if not isinstance(file.name, str) or not isinstance(file.threads, int):
             raise TypeError(f"file {file.name!r}")
         _check_number(file.ram.peak_mb)
         for row in file.rows:
-            _check_rounds(row.rounds_ms)
-
-
-def _check_rounds(rounds_ms: Sequence[Sequence[float]]) -> None:
-    if not rounds_ms or not all(rounds_ms):
-        raise ValueError("a row without rounds")
-    for rounds in rounds_ms:
-        for value in rounds:
-            _check_number(value)
+            if [len(each) for each in row.rounds_ms] != [rounds] * passes or not row.rounds_ms:
+                raise ValueError(f"rounds of {row.name} are not {rounds} in each of {passes} passes")
+            for value in itertools.chain(*row.rounds_ms):
+                _check_number(value)
 
 
 def _check_number(value: float | None) -> None:

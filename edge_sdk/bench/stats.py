@@ -25,6 +25,9 @@ QUANTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
 TAIL = 5
 """A quantile is told if this many samples lie beyond it, or it is the median."""
 
+MOST_LOG = 50.0
+"""A wider spread, as a logarithm, is none."""
+
 SETTLED = 0.05
 """Warm enough: a block's median is at most this much below that of the block before."""
 
@@ -36,7 +39,8 @@ Passes = Sequence[Sequence[float]]
 class Estimate:
     """A value and the interval that a rerun's value lies in, with `CONFIDENCE`.
 
-    `low` and `high` are None where one pass alone was run: nothing is known of the next.
+    `low` and `high` are None where one pass alone was run, or passes have nothing in common:
+    nothing is known of the next.
     """
 
     value: float
@@ -93,6 +97,8 @@ def _rerun(logs: Sequence[float]) -> Estimate:
         return Estimate(math.exp(mean), None, None)
     # The rerun's mean varies as much as this one: their difference has twice the variance.
     half = _half(logs) * math.sqrt(2)
+    if half > MOST_LOG:
+        return Estimate(math.exp(mean), None, None)
     return Estimate(math.exp(mean), math.exp(mean - half), math.exp(mean + half))
 
 
@@ -108,12 +114,12 @@ def student(freedom: int) -> float:
 
 def warm_up(
     call: Callable[[], object], *, clock: Callable[[], float], least: int = 5,
-    block_s: float = 0.02, most_s: float = 2.0, most: int = 10_000,
+    block_s: float = 0.02, least_s: float = 0.1, most_s: float = 2.0, most: int = 100_000,
 ) -> tuple[int, float]:
     """Call until the latency falls no more, and return (calls made, the last block's median, s).
 
-    Blocks of at least `least` calls and `block_s` are compared by their medians; it ends after
-    `most_s` or `most` calls at the latest.
+    Blocks of at least `least` calls and `block_s` are compared by their medians. It takes
+    `least_s` at least, and ends after `most_s` or `most` calls at the latest.
     """
     start, before, n = clock(), math.inf, 0
     while True:
@@ -127,6 +133,8 @@ def warm_up(
             if n >= most:
                 break
         now = statistics.median(block)
-        if now >= before * (1 - SETTLED) or n >= most or clock() - start >= most_s:
+        taken_s = clock() - start
+        if n >= most or taken_s >= most_s or (
+                taken_s >= least_s and now >= before * (1 - SETTLED)):
             return n, now
         before = now

@@ -46,15 +46,15 @@ def _head(result: Result) -> list[str]:
         f"state    {heat[0]} -> {heat[1]}  {clock[0]} -> {clock[1]}  "
         f"throttled {throttled[0]} before, {throttled[1]} in the run",
         f"run      edge_sdk {result.sdk_version}  python {machine['python']}  "
-        f"threads {settings['threads']}  {settings['passes']} processes each  "
-        f"{settings['rounds']} rounds  {settings['seconds']:g} s a row",
+        f"threads {settings['threads']}  processes {settings['passes']}  "
+        f"rounds {settings['rounds']}  seconds a row {settings['seconds']:g}",
     ]
 
 
 _FILE_HEAD = ("file", "engine", "bytes", "load ms", "first ms", "RAM MB peak", "above engine",
               "after load")
-_ROW_HEAD = ("file", "row", "kind", "n", "first ms", "min", "mean", "p50", "p90", "p99",
-             "energy mJ", "ratio", "rerun within")
+_ROW_HEAD = ("file", "row", "kind", "n", "first ms", "min ms", "mean ms", "p50 ms", "p90 ms",
+             "p99 ms", "energy mJ", "ratio", "rerun within")
 
 
 def _file_cells(file: File) -> list[str]:
@@ -70,9 +70,10 @@ def _row_cells(result: Result, measured: Sequence[File]) -> list[list[str]]:
     for file in measured:
         for row in file.rows:
             ratio = beside.get((file.name, row.name))
-            kind = row.kind if row.frames is None else f"{row.kind}, {row.frames} frames"
+            frames = "" if row.frames is None else \
+                f", {row.frames} frame{'s' if row.frames > 1 else ''}"
             cells.append([
-                file.name, row.name, kind, str(row.n), *map(_time, _times(row)),
+                file.name, row.name, row.kind + frames, str(row.n), *map(_time, _times(row)),
                 UNKNOWN if row.energy_mj is None else _time(row.energy_mj),
                 *(["1", "-"] if file is measured[0] else _ratio(ratio))])
     return cells
