@@ -221,7 +221,7 @@ def _check(result: Result) -> None:
         _check_number(file.ram.peak_mb)
         for row in file.rows:
             if [len(each) for each in row.rounds_ms] != [rounds] * passes or not row.rounds_ms:
-                raise ValueError(f"rounds of {row.name} are not {rounds} in each of {passes} passes")
+                raise ValueError(f"{row.name} has not {rounds} rounds in each of {passes} passes")
             for value in itertools.chain(*row.rounds_ms):
                 _check_number(value)
 
