@@ -92,7 +92,9 @@ def test_peak_memory_is_that_of_usr_bin_time_within_3_percent(artifact, tmp_path
 @needs_compiler
 def test_peak_memory_of_generated_c_is_its_own_small_programs(generated, tmp_path):
     ram, mb = timed_mb(generated, tmp_path)
-    assert ram.peak_mb == pytest.approx(mb, abs=0.03 * mb + 0.1)  # the kernel counts in batches
+    # Linux counts pages for each processor and adds them up in batches of 32 or more; rusage
+    # leaves out what was not added yet, /proc does not. It matters for a process this small.
+    assert ram.peak_mb == pytest.approx(mb, abs=0.03 * mb + 0.75)
     assert ram.peak_mb < 8
     assert (ram.above_engine_mb, ram.engine_mb) == (None, None)
 
