@@ -1,4 +1,4 @@
-"""Real data sets as NumPy arrays: scikit-learn's digits, Omniglot, CIFAR-10, FSDD.
+"""Real data sets as NumPy arrays: scikit-learn's digits, Omniglot, MNIST, CIFAR-10, FSDD.
 
 Digits come with scikit-learn. The others are read from a folder that the user
 names, by `--data` or by $EDGE_SDK_DATA, in the form in which they are published
@@ -65,7 +65,7 @@ def data_root(data: str | os.PathLike[str] | None = None) -> Path:
     root = Path(named)
     if not root.is_dir():
         raise DataError("an existing folder", repr(str(root)), where="--data or $EDGE_SDK_DATA",
-                        hint="the folder holds omniglot/, cifar10/, fsdd/")
+                        hint="the folder holds omniglot/, mnist/, cifar10/, fsdd/")
     return root
 
 
@@ -159,6 +159,29 @@ def cifar10(data: str | os.PathLike[str] | None = None) -> Dataset:
     return Dataset("cifar10", np.stack(images["train"]), ids["train"],
                    np.stack(images["test"]), ids["test"], labels, 255,
                    license="none stated", split="the published 50,000 / 10,000, as JPEG copies")
+
+
+def mnist(data: str | os.PathLike[str] | None = None) -> Dataset:
+    """Return MNIST, 1x28x28, bright ink on black: 60,000 train and 10,000 test digits.
+
+    Read from mnist_train.npz and mnist_test.npz, each with x (n, 28, 28) uint8 and y (n,).
+
+    Raises:
+        DataError: The files are not there, or hold something else.
+    """
+    folder = data_root(data) / "mnist"
+    parts = []
+    for part, n in (("train", 60_000), ("test", 10_000)):
+        path = _existing(folder / f"mnist_{part}.npz")
+        with np.load(path) as stored:
+            x, y = (stored[key] if key in stored else np.empty(0) for key in ("x", "y"))
+        if x.shape != (n, 28, 28) or x.dtype != np.uint8 or y.shape != (n,):
+            raise DataError(f"x ({n}, 28, 28) uint8 and y ({n},)",
+                            f"x {list(x.shape)} {x.dtype}, y {list(y.shape)}", where=str(path),
+                            hint="take the published digits")
+        parts += [x[:, None], y.astype(np.int64)]
+    return Dataset("mnist", *parts, tuple("0123456789"), 255,
+                   license="MIT (of the copy used)", split="the published 60,000 / 10,000")
 
 
 def fsdd(data: str | os.PathLike[str] | None = None) -> list[Recording]:
