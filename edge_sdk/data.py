@@ -12,6 +12,7 @@ import os
 import tarfile
 import wave
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -170,17 +171,9 @@ def mnist(data: str | os.PathLike[str] | None = None) -> Dataset:
         DataError: The files are not there, or hold something else.
     """
     folder = data_root(data) / "mnist"
-    parts = []
-    for part, n in (("train", 60_000), ("test", 10_000)):
-        path = _existing(folder / f"mnist_{part}.npz")
-        with np.load(path) as stored:
-            x, y = (stored[key] if key in stored else np.empty(0) for key in ("x", "y"))
-        if x.shape != (n, 28, 28) or x.dtype != np.uint8 or y.shape != (n,):
-            raise DataError(f"x ({n}, 28, 28) uint8 and y ({n},)",
-                            f"x {list(x.shape)} {x.dtype}, y {list(y.shape)}", where=str(path),
-                            hint="take the published digits")
-        parts += [x[:, None], y.astype(np.int64)]
-    return Dataset("mnist", *parts, tuple("0123456789"), 255,
+    train_x, train_y = _npz(folder / "mnist_train.npz", 60_000)
+    test_x, test_y = _npz(folder / "mnist_test.npz", 10_000)
+    return Dataset("mnist", train_x, train_y, test_x, test_y, tuple("0123456789"), 255,
                    license="MIT (of the copy used)", split="the published 60,000 / 10,000")
 
 
@@ -216,6 +209,22 @@ def _ink(png: bytes) -> NDArray[np.uint8]:
     picture = Image.open(io.BytesIO(png)).convert("L")
     small = picture.resize((32, 32), Image.Resampling.BOX)
     return 255 - np.asarray(small, dtype=np.uint8)
+
+
+def _npz(path: Path, n: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return n images (n, 1, 28, 28) and labels (n,) of an .npz with x and y."""
+    hint = "take the published digits"
+    try:
+        with np.load(_existing(path)) as stored:
+            x, y = stored["x"], stored["y"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError("an .npz with x and y", f"{type(error).__name__}: {error}",
+                        where=str(path), hint=hint) from error
+    if x.shape != (n, 28, 28) or x.dtype != np.uint8 or y.shape != (n,) or y.dtype.kind not in "iu":
+        raise DataError(f"x ({n}, 28, 28) uint8 and y ({n},), class ids",
+                        f"x {list(x.shape)} {x.dtype}, y {list(y.shape)} {y.dtype}",
+                        where=str(path), hint=hint)
+    return x[:, None], y.astype(np.int64)
 
 
 def _existing(path: Path) -> Path:

@@ -88,7 +88,8 @@ def main(
     say(f"weights  sha256 {digest}")
 
 
-def _print_accuracies(recipe: Recipe, data: Dataset, model: ImageEncoder, width: str | None) -> None:
+def _print_accuracies(recipe: Recipe, data: Dataset, model: ImageEncoder,
+                      width: str | None) -> None:
     import torch
 
     from edge_sdk.granularity import trained_names

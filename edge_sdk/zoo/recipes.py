@@ -87,7 +87,7 @@ def _cifar10() -> MatViT:
 
 def _mnist() -> MatMLP:
     return MatMLP(image_size=28, channels=1, d_ff=256, d_embedding=64,
-                  head=MRLHead(MNIST_DIMS, 10))
+                  head=MRLEHead(MNIST_DIMS, 10))
 
 
 RECIPES = {
