@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +26,7 @@ from edge_sdk.errors import (
     VersionError,
 )
 
+FOLDER = Path(__file__).resolve().parent / "vectors"
 NAMES = ("S", "M", "L", "XL")
 WIDTHS = (3, 8, 20, 64)
 N_INPUTS, DIM = 30, 7
@@ -151,6 +155,38 @@ def test_modules_that_are_no_such_ffn_are_refused():
         CoreFFN.from_module(bare)
     with pytest.raises(ShapeError, match="Linear with NoneType"):
         CoreFFN.from_module(torch.nn.Linear(2, 2))
+
+
+# --- vectors that C, Python and Java share ---------------------------------------------
+
+
+def load_generator():
+    spec = importlib.util.spec_from_file_location("make_ffn", FOLDER / "make_ffn.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look for their module there
+    spec.loader.exec_module(module)
+    return module
+
+
+make_ffn = load_generator()
+
+
+def test_the_committed_vectors_are_those_that_numpy_makes():
+    (text,) = make_ffn.files().values()
+    assert (FOLDER / "ffn.txt").read_text(encoding="ascii") == text, "run make_ffn.py"
+    assert len(text) < 60_000
+
+
+@pytest.mark.parametrize("isa", _native.isas())
+@pytest.mark.parametrize("case", list(make_ffn.cases()), ids=lambda case: case.name)
+def test_the_core_gives_the_bytes_of_the_vectors(case, isa):
+    best, ffn = _native.isa(), CoreFFN.build(*case.matrices(), widths=case.widths)
+    for name, width in ffn.granularities.items():
+        wanted = np.stack([case.embed(x, width) for x in case.inputs()])
+        _native.use_isa(isa)
+        found = ffn.embed(case.inputs(), name)
+        _native.use_isa(best)
+        assert found.tobytes() == wanted.tobytes()
 
 
 # --- bad input -----------------------------------------------------------------------
