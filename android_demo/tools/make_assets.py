@@ -3,6 +3,7 @@
     digits.edge/    a bundle of matmlp-mnist: the model for ExecuTorch, head, cascades
     digits-core/    the same model's layers, which the core evaluates without an engine
     speech/         the spoken digits' FastGRNN
+    codes/          the class codes of matvit-omniglot, 968 words of 20 bits, to decode words with
 
 Everything but model.pte comes out of the core's exact arithmetic, so it is the same bytes on
 every machine; tests/test_android_assets.py makes it again. No picture or recording of a data
@@ -35,12 +36,14 @@ from edge_sdk.bundle.reference import (
     reference_head,
 )
 from edge_sdk.cascade import CoreFFN
+from edge_sdk.codes import CodeIndex
 from edge_sdk.console import command, progress, say
 from edge_sdk.source import Source, find_source
 
 MODEL = "matmlp-mnist"
 ASSETS = Path(__file__).resolve().parent.parent / "app" / "src" / "main" / "assets"
-BUNDLE, CORE, SPEECH = "digits.edge", "digits-core", "speech/digits.grnn"
+BUNDLE, CORE = "digits.edge", "digits-core"
+SPEECH, CODES = "speech/digits.grnn", "codes/omniglot.llc"
 SEED, N_NOISE = 0, 64
 DEFAULT = "risk-0.01"
 PICTURE = ("grey values in 0..1, ink 1 on black 0, 28 rows of 28; the digit's box scaled to 20 "
@@ -61,6 +64,7 @@ def make(out: Path, *, data: Path | None = None, report: Report = lambda text: N
         DataError: MNIST is not there.
         OutputError: `out` can not be written.
     """
+    from edge_sdk.zoo import matvit_codes
     from edge_sdk.zoo.fastgrnn import runtime_file
 
     source = find_source(MODEL, data=data, embedding_only=True)
@@ -68,8 +72,10 @@ def make(out: Path, *, data: Path | None = None, report: Report = lambda text: N
     ffn = CoreFFN.from_module(model.ffn, weights_sha256=source.weights_sha256())
     ffn.save(out / CORE)
     bundle = _bundle(out / BUNDLE, source, ffn, data, report)
-    (out / SPEECH).parent.mkdir(exist_ok=True)
+    for name in (SPEECH, CODES):
+        (out / name).parent.mkdir(exist_ok=True)
     shutil.copyfile(runtime_file(), out / SPEECH)
+    CodeIndex.build(matvit_codes.load().codebook, decoders=("ed", "ord")).save(out / CODES)
     return bundle
 
 
