@@ -22,7 +22,8 @@ from edge_sdk.zoo.augment import Affine  # noqa: E402
 from edge_sdk.zoo.recipes import Recipe  # noqa: E402
 
 MEGABYTE = 1_000_000
-CODES = {"matvit-omniglot-codes"}  # no model of its own: see test_matvit_codes.py
+# No models of their own: see test_matvit_codes.py and test_matmlp_codes.py.
+CODES = {"matvit-omniglot-codes", "matmlp-mnist-codes"}
 NESTED = "mat*-*"  # MatFormers: matvit-..., matmlp-...
 SHIPPED = sorted({path.stem for path in zoo.WEIGHTS.glob(f"{NESTED}.safetensors")} - CODES)
 CARDS = sorted({path.stem for path in zoo.CARDS.glob(f"{NESTED}.json")} - CODES)

@@ -1,6 +1,6 @@
 """Writes the app's assets from the zoo: `python android_demo/tools/make_assets.py --data DIR`.
 
-    digits.edge/    a bundle of matmlp-mnist: the model for ExecuTorch, head, cascades
+    digits.edge/    a bundle of matmlp-mnist: the model for ExecuTorch, head, codes, cascades
     digits-core/    the same model's layers, which the core evaluates without an engine
     speech/         the spoken digits' FastGRNN
     codes/          the class codes of matvit-omniglot, 968 words of 20 bits, to decode words with
@@ -32,7 +32,9 @@ from edge_sdk.bundle.reference import (
     GRANULARITIES,
     evaluate,
     held_out,
+    known_distance,
     learn_all,
+    reference_codes,
     reference_head,
 )
 from edge_sdk.cascade import CoreFFN
@@ -83,7 +85,8 @@ def _bundle(out: Path, source: Source, ffn: CoreFFN, data: Path | None, report: 
     from edge_sdk.export import export_all
     from edge_sdk.prove import Limits
 
-    head, cases = reference_head(source), held_out(MODEL, data=data)
+    head, codes = reference_head(source), reference_codes(MODEL)
+    cases = held_out(MODEL, data=data)
     mask = calibrating(len(cases))
     report("embedding MNIST's held-out digits on the core")
     pixels = cases.inputs["image"].reshape(len(cases), -1)
@@ -101,7 +104,8 @@ def _bundle(out: Path, source: Source, ffn: CoreFFN, data: Path | None, report: 
         notes |= {"labels": list(source.labels), "preprocessing": {"image": PICTURE},
                   "evaluated": evaluate(head, cascades, unseen, cases.labels[~mask])}
         return pack(out, models=[done.path], head=head, cascades=cascades, default=DEFAULT,
-                    notes=notes)
+                    codes=codes, notes=notes,
+                    unknown_distance=None if codes is None else known_distance(codes, known))
 
 
 def _without_pictures(source: Source) -> Source:
