@@ -96,6 +96,21 @@ def test_the_bundle_tells_a_reader_what_an_app_needs(bundle):
     assert bundle.cascades["risk-0.01"].provenance["epsilon"] == 0.01
 
 
+def test_most_digits_have_known_words_and_most_scribbles_at_xl_have_not(bundle, data_root):
+    from edge_sdk.data import mnist
+
+    pixels = mnist(data_root).test_images[:1000].reshape(1000, -1)
+    ffn, codes = CoreFFN.open(ASSETS / "digits-core"), bundle.codes
+    assert codes.codes.bits == 16
+    noise = np.random.default_rng(0).random((1000, 784), np.float32)
+    near = {}
+    for name, inputs in (("digits", pixels / np.float32(255)), ("noise", noise)):
+        words = codes.words(ffn.embed(inputs.astype(np.float32), "XL"))
+        near[name] = codes.codes.nearest(words).distances < bundle.manifest.unknown_distance
+    assert near["digits"].mean() > 0.95
+    assert near["noise"].mean() < 0.5
+
+
 def test_no_picture_of_a_data_set_is_in_the_assets(bundle):
     assert bundle.cases() is None
     from edge_sdk.artifact import unpack_array
