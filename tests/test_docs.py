@@ -42,16 +42,21 @@ def name(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
+def prose(page: Path) -> str:
+    """Return a page without its fenced blocks."""
+    return FENCE.sub("", page.read_text())
+
+
 def heading_ids(page: Path) -> set[str]:
     """Return what GitHub calls a page's headings in links."""
-    text = FENCE.sub("", page.read_text())
+    text = prose(page)
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_lead_somewhere(page):
-    for link in LINK.findall(FENCE.sub("", page.read_text())):
+    for link in LINK.findall(prose(page)):
         if link.startswith(("https://", "http://")):
             continue
         path, _, part = link.partition("#")
@@ -133,6 +138,7 @@ def run_shell(text: str, page: Path) -> str:
 @pytest.mark.parametrize("page", MARKED, ids=name)
 def test_what_is_marked_runs_from_top_to_bottom(page, clone, request, monkeypatch):
     namespace: dict[str, object] = {"__name__": page.stem}
+    request.addfinalizer(namespace.clear)  # its functions and it hold one another
     printed = ""
     for block in blocks(page):
         if block.language == "text" and "output" in block.words:
