@@ -12,6 +12,7 @@ import pytest
 
 RUNTIME = Path(__file__).resolve().parent.parent / "runtime"
 VECTORS = Path(__file__).resolve().parent / "vectors"
+GUIDE = RUNTIME.parent / "docs" / "embedding-the-core.md"
 sys.path.insert(0, str(RUNTIME / "tools"))
 
 import amalgamate  # noqa: E402
@@ -25,7 +26,7 @@ BARE = ["-ffreestanding", "-mthumb", "-Os"]
 COMPILERS = {
     "x86-64": ["gcc", *PLAIN],
     "x86-64, C99": ["gcc", "-std=c99", *PLAIN],
-    "x86-64, C++17": ["g++", "-x", "c++", "-std=c++17", *PLAIN],
+    "x86-64, C++17": ["g++", "-x", "c++", "-std=c++17", "-O1"],
     "x86-64, clang": ["clang", *PLAIN],
     "x86-64, clang, C99": ["clang", "-std=c99", *PLAIN],
     "aarch64": ["aarch64-linux-gnu-gcc", *PLAIN],
@@ -140,6 +141,18 @@ def test_no_product_is_fused_with_its_sum(compiled, name):
     code = run(tool(name, "objdump"), "-d", "--no-show-raw-insn", path).stdout
     assert re.search(r"\tv?fmul\b|\tvmul\.f32\b", code)
     assert FUSED.search(code) is None
+
+
+@pytest.mark.parametrize("name", ["x86-64", "aarch64", "armv7 without NEON", "armv7 with NEON",
+                                  "cortex-m0plus", "cortex-m4"])
+def test_the_guide_says_how_large_it_is(compiled, name):
+    path = compiled(name)
+    needs(tool(name, "size"))
+    row = re.search(rf"^\| {re.escape(name)} \| `(.+)` \| ([\d,]+) \|$", GUIDE.read_text(),
+                    re.MULTILINE)
+    assert row[1] in COMPILERS[name]
+    text = int(run(tool(name, "size"), path).stdout.splitlines()[1].split()[0])
+    assert text == pytest.approx(int(row[2].replace(",", "")), rel=0.05)
 
 
 def test_fast_math_is_refused(folder: Path):
