@@ -10,20 +10,17 @@
 #include "kernels_f32_avx2.h"
 
 #undef EDGE_F_TARGET
+#undef EDGE_F_NAME
 #define EDGE_F_TARGET __attribute__((target("avx2,bmi,popcnt,avx512f,avx512vl")))
+#define EDGE_F_NAME(what) what##__avx512vl
 #define EDGE_F_MOST 13
 #include "fastgrnn_product.h"
 
-#undef EDGE_F
-#undef EDGE_F_LANES
-#undef EDGE_F_TARGET
-#undef EDGE_F_NAME
 #include "kernels_f32_avx512.h"
-
 #include "fastgrnn_update.h"
 
 const edge_fastgrnn_kernels edge_fastgrnn__avx512 = {
-    edge_fastgrnn_product__avx2, /* the one above */
+    edge_fastgrnn_product__avx512vl,
     edge_fastgrnn_update__avx512,
     edge_fastgrnn_finite__avx512,
     edge_fastgrnn_normalize__avx512,

@@ -9,9 +9,6 @@
 #pragma STDC FP_CONTRACT OFF
 #endif
 
-#undef EDGE_F_OP
-#define EDGE_F_OP(what) EDGE_F_NAME(edge_f32_##what)
-
 #if defined(__GNUC__) && !defined(__clang__)
 #define EDGE_F_UNROLL _Pragma("GCC unroll 16")
 #else

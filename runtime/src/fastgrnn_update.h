@@ -4,6 +4,7 @@
  */
 #include "fastgrnn_ops.h"
 
+#define EDGE_F_EXP2 EDGE_F_NAME(edge_fastgrnn_exp2)
 #include "kernels_exp2.h"
 
 #define EDGE_F_PAIR (EDGE_F_LANES == 1 ? 1 : EDGE_F_LANES == 16 ? 1 : 2) /* vectors looked at together */
@@ -64,7 +65,7 @@ EDGE_F_INLINE void EDGE_F_NAME(edge_activate)(uint32_t gate, uint32_t update, ED
         e[2 * v] = EDGE_F_NAME(edge_exponent)(gate, z[v]);
         e[2 * v + 1] = EDGE_F_NAME(edge_exponent)(update, c[v]);
     }
-    EDGE_F_NAME(edge_exp2)(e, 2 * EDGE_F_PAIR);
+    EDGE_F_EXP2(e, 2 * EDGE_F_PAIR);
     EDGE_F_UNROLL
     for (v = 0; v < EDGE_F_PAIR; v++) {
         z[v] = gate <= EDGE_TANH ? EDGE_F_NAME(edge_quotient)(gate, z[v], e[2 * v])

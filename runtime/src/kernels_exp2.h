@@ -1,9 +1,10 @@
 /*
  * 2^t on `n` vectors, |t| <= EDGE_EXP2_LARGEST, to 2e-7 of 1 and better; edge_exp2
- * of fastgrnn_math.h, operation by operation. Included where kernels_mrl.h is.
- * Several side by side do not wait for each other; n is a constant, up to 4.
+ * of fastgrnn_math.h, operation by operation. Included where kernels_mrl.h is;
+ * EDGE_F_EXP2 is the name the function gets there. Several side by side do not
+ * wait for each other; n is a constant, up to 4.
  */
-static inline EDGE_F_TARGET EDGE_F_ALWAYS void EDGE_F_NAME(edge_exp2)(EDGE_F *t, const size_t n)
+static inline EDGE_F_TARGET EDGE_F_ALWAYS void EDGE_F_EXP2(EDGE_F *t, const size_t n)
 {
     static const float factors[5] = {EDGE_EXP2_4, EDGE_EXP2_3, EDGE_EXP2_2, EDGE_EXP2_1,
                                      EDGE_EXP2_0};

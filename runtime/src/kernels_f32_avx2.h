@@ -1,4 +1,7 @@
-/* Eight floats of AVX2, for what is written once for vectors of any width (kernels_mrl.h). */
+/*
+ * Eight floats of AVX2, for what is written once for vectors of any width (kernels_mrl.h):
+ * the functions once, the words for them each time that this is included.
+ */
 #ifndef EDGE_KERNELS_F32_AVX2_H
 #define EDGE_KERNELS_F32_AVX2_H
 
@@ -31,9 +34,15 @@ EDGE_AVX2_INLINE __m256 edge_f32_div__avx2(__m256 a, __m256 b) { return _mm256_d
 EDGE_AVX2_INLINE __m256 edge_f32_and__avx2(__m256 a, __m256 b) { return _mm256_and_ps(a, b); }
 EDGE_AVX2_INLINE __m256 edge_f32_or__avx2(__m256 a, __m256 b) { return _mm256_or_ps(a, b); }
 
+#endif /* EDGE_KERNELS_F32_AVX2_H */
+
+#undef EDGE_F
+#undef EDGE_F_LANES
+#undef EDGE_F_TARGET
+#undef EDGE_F_NAME
+#undef EDGE_F_OP
 #define EDGE_F __m256
 #define EDGE_F_LANES 8
 #define EDGE_F_TARGET EDGE_AVX2
 #define EDGE_F_NAME(what) what##__avx2
-
-#endif /* EDGE_KERNELS_F32_AVX2_H */
+#define EDGE_F_OP(what) edge_f32_##what##__avx2

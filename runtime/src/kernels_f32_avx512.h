@@ -1,4 +1,7 @@
-/* Sixteen floats of AVX-512, for what is written once for vectors of any width (kernels_mrl.h). */
+/*
+ * Sixteen floats of AVX-512, for what is written once for vectors of any width (kernels_mrl.h):
+ * the functions once, the words for them each time that this is included.
+ */
 #ifndef EDGE_KERNELS_F32_AVX512_H
 #define EDGE_KERNELS_F32_AVX512_H
 
@@ -41,9 +44,15 @@ EDGE_AVX512_INLINE __m512 edge_f32_or__avx512(__m512 a, __m512 b)
     return _mm512_castsi512_ps(_mm512_or_si512(_mm512_castps_si512(a), _mm512_castps_si512(b)));
 }
 
+#endif /* EDGE_KERNELS_F32_AVX512_H */
+
+#undef EDGE_F
+#undef EDGE_F_LANES
+#undef EDGE_F_TARGET
+#undef EDGE_F_NAME
+#undef EDGE_F_OP
 #define EDGE_F __m512
 #define EDGE_F_LANES 16
 #define EDGE_F_TARGET EDGE_AVX512
 #define EDGE_F_NAME(what) what##__avx512
-
-#endif /* EDGE_KERNELS_F32_AVX512_H */
+#define EDGE_F_OP(what) edge_f32_##what##__avx512

@@ -1,4 +1,7 @@
-/* Four floats of NEON, for what is written once for vectors of any width (kernels_mrl.h). */
+/*
+ * Four floats of NEON, for what is written once for vectors of any width (kernels_mrl.h):
+ * the functions once, the words for them each time that this is included.
+ */
 #ifndef EDGE_KERNELS_F32_NEON_H
 #define EDGE_KERNELS_F32_NEON_H
 
@@ -63,9 +66,15 @@ EDGE_NEON_INLINE float32x4_t edge_f32_or__neon(float32x4_t a, float32x4_t b)
     return vreinterpretq_f32_u32(vorrq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b)));
 }
 
+#endif /* EDGE_KERNELS_F32_NEON_H */
+
+#undef EDGE_F
+#undef EDGE_F_LANES
+#undef EDGE_F_TARGET
+#undef EDGE_F_NAME
+#undef EDGE_F_OP
 #define EDGE_F float32x4_t
 #define EDGE_F_LANES 4
 #define EDGE_F_TARGET
 #define EDGE_F_NAME(what) what##__neon
-
-#endif /* EDGE_KERNELS_F32_NEON_H */
+#define EDGE_F_OP(what) edge_f32_##what##__neon

@@ -1,4 +1,7 @@
-/* Floats one by one, for what is written once for vectors of any width (kernels_mrl.h). */
+/*
+ * Floats one by one, for what is written once for vectors of any width (kernels_mrl.h):
+ * the functions once, the words for them each time that this is included.
+ */
 #ifndef EDGE_KERNELS_F32_SCALAR_H
 #define EDGE_KERNELS_F32_SCALAR_H
 
@@ -49,9 +52,15 @@ static inline float edge_f32_or__scalar(float a, float b)
     return a;
 }
 
+#endif /* EDGE_KERNELS_F32_SCALAR_H */
+
+#undef EDGE_F
+#undef EDGE_F_LANES
+#undef EDGE_F_TARGET
+#undef EDGE_F_NAME
+#undef EDGE_F_OP
 #define EDGE_F float
 #define EDGE_F_LANES 1
 #define EDGE_F_TARGET
 #define EDGE_F_NAME(what) what##__scalar
-
-#endif /* EDGE_KERNELS_F32_SCALAR_H */
+#define EDGE_F_OP(what) edge_f32_##what##__scalar

@@ -3,7 +3,7 @@
  *
  * Whoever includes this file says before: EDGE_F, a vector of EDGE_F_LANES (1, 4,
  * 8 or 16) floats; EDGE_F_NAME(what), the name of a function on it; EDGE_F_TARGET,
- * what a function needs in front of it; and the functions edge_f32_load, store, set1, add,
+ * what a function needs in front of it; EDGE_F_OP(what), for what = load, store, set1, add,
  * sub, mul, max, scale (times 2^k, the low bits of the second float being k) and equal
  * (nonzero if any two lanes are equal); kernels_f32_*.h do it.
  *
@@ -14,7 +14,6 @@
 #pragma STDC FP_CONTRACT OFF
 #endif
 
-#define EDGE_F_OP(what) EDGE_F_NAME(edge_f32_##what)
 #define EDGE_F_GROUP (16 / EDGE_F_LANES)
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -56,6 +55,7 @@
 
 #define EDGE_F_ALWAYS
 #include "fastgrnn_math.h"
+#define EDGE_F_EXP2 EDGE_F_NAME(edge_mrl_exp2)
 #include "kernels_exp2.h"
 
 static EDGE_F_TARGET void EDGE_F_NAME(edge_mrl_accumulate)(const float *w, const float *x,
@@ -128,7 +128,7 @@ static EDGE_F_TARGET size_t EDGE_F_NAME(edge_mrl_find)(const float *logits, size
 static inline EDGE_F_TARGET EDGE_F EDGE_F_NAME(edge_mrl_exp)(EDGE_F x)
 {
     EDGE_F t = EDGE_F_OP(mul)(x, EDGE_F_OP(set1)(EDGE_LOG2_E));
-    EDGE_F_NAME(edge_exp2)(&t, 1);
+    EDGE_F_EXP2(&t, 1);
     return t;
 }
 

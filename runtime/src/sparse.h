@@ -69,6 +69,14 @@ typedef struct edge_sparse_job {
     float *factors;   /* (cols), for int8: and its values */
 } edge_sparse_job;
 
+/* A row as the kernels want it. */
+typedef struct edge_sparse_row {
+    const uint32_t *places;
+    const uint8_t *factors; /* f32, at any address */
+    size_t n;
+    float scale, bias, low, high;
+} edge_sparse_row;
+
 /* Returns the first entry of the row after the last one. */
 typedef size_t edge_sparse_rows_fn(const edge_sparse_job *job);
 

@@ -13,8 +13,6 @@
 #pragma STDC FP_CONTRACT OFF
 #endif
 
-#define EDGE_F_OP(what) EDGE_F_NAME(edge_f32_##what)
-
 #if defined(__GNUC__) && !defined(__clang__)
 #define EDGE_F_UNROLL _Pragma("GCC unroll 16")
 #else
@@ -26,14 +24,6 @@
 #define EDGE_F_ALWAYS
 #endif
 #define EDGE_F_INLINE static inline EDGE_F_ALWAYS EDGE_F_TARGET
-
-/* A row as the panels want it. */
-typedef struct edge_sparse_row {
-    const uint32_t *places;
-    const uint8_t *factors; /* f32, at any address */
-    size_t n;
-    float scale, bias, low, high;
-} edge_sparse_row;
 
 /* `count` vectors, a constant where this is called; the last one begins at `last`. */
 EDGE_F_INLINE void EDGE_F_NAME(edge_panel)(const edge_sparse_row *row, const float *x, float *y,
