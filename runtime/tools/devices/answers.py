@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk import CodeIndex, FastGRNN, InstanceIndex, Session, VectorIndex, _native
-from edge_sdk.artifact import unpack_array
 from edge_sdk.audio import read_wav
 from edge_sdk.audio.logmel import log_mel
 from edge_sdk.bundle import Bundle
@@ -30,25 +29,27 @@ from edge_sdk.governor import Budget, Choice, Governor, replay
 from edge_sdk.listen import Listener, front_end, listen
 from edge_sdk.zoo.fastgrnn import runtime_file
 
-N_CASES = 40
-"""Of a bundle, by each of its plans."""
+N_CASES = 16
+"""Of a bundle, by each of its plans, and by each model of its kind."""
 
 Numbers = dict[str, NDArray[Any]]
 Exact = dict[str, Any]
 
 
 def models(folder: Path, numbers: Numbers, exact: Exact) -> None:
-    """Run each model's golden inputs at each granularity."""
-    for path in sorted([*folder.glob("*.onnx"), *folder.glob("*.tflite")]):
+    """Run each model on the cases of its bundle at each granularity, those of bundles too."""
+    cases = {bundle.manifest.model: bundle.cases()
+             for bundle in map(Bundle.open, folder.glob("*.edge"))}
+    for path in sorted([*folder.rglob("*.onnx"), *folder.rglob("*.tflite")]):
+        name_of_file = path.relative_to(folder).as_posix()
         engine = load(path)
-        inputs = {name: unpack_array(packed)
-                  for name, packed in engine.metadata.golden.inputs.items()}
+        inputs = cases[engine.metadata.model]
+        assert inputs is not None
         for granularity in engine.granularities:
-            rows = [engine.run({name: np.ascontiguousarray(x[i : i + 1])
-                                for name, x in inputs.items()}, granularity)
-                    for i in range(len(next(iter(inputs.values()))))]
+            rows = [engine.run(inputs.one(i), granularity)
+                    for i in range(min(N_CASES, len(inputs)))]
             for name in rows[0]:
-                key = f"{path.name}/{granularity}/{name}"
+                key = f"{name_of_file}/{granularity}/{name}"
                 numbers[key] = np.concatenate([row[name] for row in rows])
                 exact[f"{key}/argmax"] = numbers[key].argmax(-1).tolist()
 

@@ -1,8 +1,9 @@
 """Compare what two devices answered (`answers.py`). Exit 1 where they differ by more than allowed.
 
 Usage: python runtime/tools/devices/compare.py THIS OTHER.
-Numbers of fp32 files may differ by 1e-5, absolute; those of int8 files by less than a step of
-their quantization is worth there, as LIMIT_INT8 says. Decisions must be the same.
+Numbers of fp32 files may differ by 1e-5, absolute. In int8 the last bit of a sum may take an
+activation to the next step, and each processor has its own kernels: their outputs may differ by
+a hundredth of the largest. Decisions must be the same, of int8 files too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from typing import Any
 import numpy as np
 
 LIMIT = 1e-5
-LIMIT_INT8 = 1e-5
+LIMIT_INT8 = 1e-2
+"""Of the largest output. Measured between x86-64 and arm64 under QEMU: 5e-3 in ONNX Runtime,
+9e-8 in LiteRT; int8 itself is farther than that from fp32."""
 
 
 def differences(this: Path, other: Path) -> tuple[dict[str, float], list[str]]:
@@ -36,7 +39,8 @@ def differences(this: Path, other: Path) -> tuple[dict[str, float], list[str]]:
             difference = float(np.abs(one.astype(np.float64) - two).max())
             group = "/".join(name.split("/")[:2 if ".edge/" in name else 1])
             # A NaN compares false: ask for what is right, not for what is wrong.
-            if not difference <= (LIMIT_INT8 if "int8" in name else LIMIT):
+            limit = LIMIT_INT8 * float(np.abs(one).max()) if "int8" in name else LIMIT
+            if not difference <= limit:
                 wrong.append(f"{name}: differs by {difference:.2g}")
             largest[group] = max(largest[group], difference)
     return dict(largest), wrong
