@@ -179,12 +179,15 @@ FORMATS: Mapping[str, Callable[[Any], str]] = {
     "megabytes": lambda n_bytes: f"{n_bytes / 1e6:.2f}",
 }
 """How a value becomes text; None and NaN become a dash in all of them."""
+OF_TEXT = ("text", "target")
 
 
 def formatted(value: Any, form: str) -> str:
     """Return a value as a page shows it."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return UNKNOWN
+    if isinstance(value, str) and form not in OF_TEXT:
+        value = float(value)  # a key: those are text in JSON
     return FORMATS[form](value)
 
 
