@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from benchmarks.report_pipeline import pipeline
 from benchmarks.report_plot import Axis, DotRow, Dots, Guide, Mark, Plot, Series
 from benchmarks.report_source import Node, shown
 from benchmarks.report_tables import (
@@ -333,7 +334,7 @@ def fit(results: Node) -> str:
 
 
 SECTIONS: Mapping[str, Section] = {
-    "elastic": elastic, "codes": codes, "adaptive": adaptive, "fastgrnn": fastgrnn,
-    "sparse": sparse,
+    "pipeline": pipeline, "elastic": elastic, "codes": codes, "adaptive": adaptive,
+    "fastgrnn": fastgrnn, "sparse": sparse,
 }
 """What is said of each results file, in this order; of others every value is shown."""

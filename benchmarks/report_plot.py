@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from benchmarks.report_source import Node, formatted, shown
+from benchmarks.report_source import Node, formatted, known, shown
 
 WIDTH, HEIGHT = 480, 330
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 46
@@ -160,11 +160,6 @@ def _log_ticks(low: float, high: float) -> list[float]:
         if len(found) >= 3:
             return [round(tick, 12) for tick in found]
     return _ticks(low, high)
-
-
-def known(node: Node) -> bool:
-    """Whether a node is a finite number."""
-    return isinstance(node.value, int | float) and math.isfinite(node.value)
 
 
 def draw(plot: Plot, name: str) -> str:

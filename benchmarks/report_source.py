@@ -122,6 +122,11 @@ def resolve(root: Path, source: str) -> Any:
     return mean(found) if "*" in keys else found[0]
 
 
+def known(node: Node) -> bool:
+    """Whether a node is a finite number."""
+    return isinstance(node.value, int | float) and math.isfinite(node.value)
+
+
 def mean(values: list[Any]) -> float:
     """Return the mean of numbers; NaN if one is missing."""
     if not values or any(value is None for value in values):

@@ -55,7 +55,7 @@ def _aligned(number: bool) -> str:
 def _table(caption: str, heads: Sequence[str], rows: Sequence[str]) -> str:
     first = "".join(heads)
     return (f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(caption)}">'
-            f"<table><caption>{escape(caption)}</caption><thead><tr>{first}</tr></thead>"
+            f"<table><caption><span>{escape(caption)}</span></caption><thead><tr>{first}</tr></thead>"
             f"<tbody>{''.join(rows)}</tbody></table></div>")
 
 
