@@ -133,10 +133,13 @@ class Scale:
 
 
 def scale(axis: Axis, values: Sequence[float], begin: float, end: float) -> Scale:
-    """Return the scale that holds all values with a little room beyond them."""
-    known = [*values, *(value * axis.factor for value in axis.include)]
+    """Return the scale that holds all values with a little room beyond them.
+
+    Where a value has no logarithm it is a linear one, and without values from 0 to 1.
+    """
+    known = [*values, *(value * axis.factor for value in axis.include)] or [0.0, 1.0]
     low, high = min(known), max(known)
-    if axis.log:
+    if axis.log and low > 0:
         room = max((high / low) ** 0.06, 1.05)
         return Scale(low / room, high * room, begin, end, True)
     room = 0.06 * (high - low) or abs(high) / 100 or 1.0

@@ -102,8 +102,9 @@ def _row(row: dict[str, Any], where: str) -> Iterator[str]:
     if bool(row.get("target")) != (row.get("met") is not None):
         yield f"{where}/met: expected whether {row.get('target')!r} was met"
     numbers = [row.get(key) for key in ("ours", "peer", "ratio")]
-    if all(isinstance(one, int | float) for one in numbers) and not any(math.isclose(row["ratio"], one, rel_tol=1e-6)
-                         for one in _ratios(row["ours"], row["peer"])):
+    if all(isinstance(one, int | float) for one in numbers) and not any(
+            math.isclose(row["ratio"], one, rel_tol=1e-6)
+            for one in _ratios(row["ours"], row["peer"])):
         yield f"{where}/ratio: expected that of ours and peer, got {row['ratio']!r}"
 
 

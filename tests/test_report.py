@@ -340,6 +340,14 @@ def test_a_scale_holds_all_values_in_order_with_ticks_between(values, log):
     assert all(-1e-6 <= made(tick) <= 100 + 1e-6 for tick in ticks)
 
 
+@pytest.mark.parametrize("values", [(), (0.0, 3.0), (-1.0, 1.0), (0.0,)])
+def test_a_logarithmic_scale_of_values_without_logarithm_is_linear(values):
+    made = scale(Axis("", log=True), values, 0.0, 100.0)
+    assert not made.log
+    assert all(0 <= made(value) <= 100 for value in values)
+    assert len(made.ticks()) >= 2
+
+
 def test_equal_factors_are_equal_steps_on_a_logarithmic_scale():
     made = scale(Axis("", log=True), (1.0, 100.0), 0.0, 1.0)
     assert made(10.0) - made(1.0) == pytest.approx(made(100.0) - made(10.0))
