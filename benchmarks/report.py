@@ -90,7 +90,7 @@ def _overview(results: dict[str, dict[str, Node]]) -> str:
         for key, file in files.items():
             # Versions of packages lie in an object; older files name two of them by themselves.
             packages = [f"{shown(node.key(), 'text')} {shown(node, 'text')}"
-                        for group in ("packages",) if group in file for node in file[group]]
+                        for node in file.entries("packages")]
             packages += [f"{package} {shown(file[package], 'text')}"
                          for package in ("faiss", "numpy") if package in file]
             link = f'<a href="#{slug(f"{name} {key}")}">{escape(key)}</a>'

@@ -12,6 +12,7 @@ from benchmarks.report_tables import (
     Section,
     Table,
     all_rows,
+    details,
     dots_figure,
     grid,
     leaves,
@@ -308,8 +309,29 @@ def _crossover(results: Node, part: Node) -> list[str]:
 # ---- others ------------------------------------------------------------------------------------
 
 
+def bench(results: Node) -> str:
+    """Return what `python -m edge_sdk.bench` measured of files; all its values are below."""
+    rows: list[list[Cell]] = []
+
+    def cell(node: Node, *keys: str) -> Cell:
+        return (node.at(*keys), "number") if node.has(*keys) else "not measured"
+
+    for file in results.entries("files"):
+        for row in file.entries("rows"):
+            rows.append([(file["name"], "text"), (file["engine"], "text"), (row["name"], "text"),
+                         cell(row, "typical_ms", "value"), cell(row, "mean_ms"),
+                         cell(row, "min_ms"), cell(row, "first_ms"), cell(file, "load_ms"),
+                         cell(file, "ram", "peak_mb"), cell(file, "ram", "above_engine_mb"),
+                         cell(row, "energy_mj")])
+    found = table(Table("Files measured by edge_sdk.bench: times in ms, RAM in MB", (
+        "file", "engine", "what", "typical", "mean", "least", "first call", "load",
+        "peak of the process", "above the engine", "energy, mJ"), rows)) if rows else ""
+    return section(_name(results, "bench"), "Exported files, one by one", measured_by([results]),
+                   found, details("Every value", leaves("Every value of bench", results)))
+
+
 def other(results: Node) -> str:
-    """Return all values of a file that has no section of its own, as a bench of artifacts."""
+    """Return all values of a file that has no section of its own."""
     name = results.source.partition("/")[2].partition(".")[0]
     return section(_name(results, name), f"{name}: as measured", measured_by([results]),
                    leaves(f"Every value of {name}", results))
@@ -335,6 +357,6 @@ def fit(results: Node) -> str:
 
 SECTIONS: Mapping[str, Section] = {
     "pipeline": pipeline, "elastic": elastic, "codes": codes, "adaptive": adaptive,
-    "fastgrnn": fastgrnn, "sparse": sparse,
+    "fastgrnn": fastgrnn, "sparse": sparse, "bench": bench,
 }
 """What is said of each results file, in this order; of others every value is shown."""

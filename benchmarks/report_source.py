@@ -50,6 +50,10 @@ class Node:
         keys = self.value if isinstance(self.value, Mapping) else range(len(self.value))
         return (self[key] for key in keys)
 
+    def entries(self, key: str) -> list[Node]:
+        """Return the entries of a list or object under a key, none if there is none."""
+        return [*self[key]] if key in self else []
+
     def items(self) -> Iterator[tuple[str, Node]]:
         """Give the keys of an object and their entries."""
         return ((key, self[key]) for key in self.value)

@@ -233,15 +233,29 @@ def test_a_measured_energy_changes_what_is_said(tmp_path):
     assert "No energy" in report.page(tmp_path)
 
 
+def test_files_that_bench_measured_have_a_table_and_all_their_values(tmp_path):
+    row = {"name": "XL", "mean_ms": 2.0, "min_ms": 1.5, "first_ms": 9.0, "energy_mj": None,
+           "typical_ms": {"value": 1.9, "low": 1.8, "high": 2.1}, "rounds_ms": [[1.9, 2.1]]}
+    write(tmp_path, "d/bench.json", {"command": "python -m edge_sdk.bench a.pte", "files": [
+        {"name": "a.pte", "engine": "executorch", "load_ms": 3.0, "rows": [row],
+         "ram": {"peak_mb": 120.0, "above_engine_mb": None}},
+        {"name": "b.pte", "engine": "executorch", "error": {"kind": "EngineError"}}]})
+    html = report.page(tmp_path)
+    sources = [one.attributes.get("data-source") for one in Elements(html).all]
+    assert sources.count("d/bench.json#/files/0/rows/0/typical_ms/value") == 2
+    assert sources.count("d/bench.json#/files/0/rows/0/rounds_ms/0/1") == 1
+    assert "EngineError" in html
+
+
 def test_a_file_of_another_kind_is_shown_value_by_value(tmp_path):
-    write(tmp_path, "d/bench.json", {"command": "python -m edge_sdk.bench", "files": [
+    write(tmp_path, "d/mine.json", {"command": "python -m edge_sdk.bench", "files": [
         {"file": "a.pte", "p50_ms": 1.25, "peak_mb": None, "ok": True}]})
     found = Elements(report.page(tmp_path))
     shown_at = {one.attributes["data-source"]: one.text for one in found.all
                 if "data-source" in one.attributes}
-    assert shown_at["d/bench.json#/files/0/p50_ms"] == "1.25"
-    assert shown_at["d/bench.json#/files/0/peak_mb"] == report_source.UNKNOWN
-    assert shown_at["d/bench.json#/files/0/file"] == "a.pte"
+    assert shown_at["d/mine.json#/files/0/p50_ms"] == "1.25"
+    assert shown_at["d/mine.json#/files/0/peak_mb"] == report_source.UNKNOWN
+    assert shown_at["d/mine.json#/files/0/file"] == "a.pte"
 
 
 def test_text_of_results_can_not_become_markup(tmp_path):

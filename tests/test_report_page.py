@@ -156,6 +156,25 @@ def test_light_and_dark_are_different_papers(window: Browser, page):
     assert papers[0] != papers[1]
 
 
+POINTED = """
+const one = [...document.querySelectorAll('td.number [data-source]')].find(
+    at => at.checkVisibility());
+one.scrollIntoView({block: 'center'});
+const box = one.getBoundingClientRect();
+return [box.x + box.width / 2, box.y + box.height / 2, one.getAttribute('data-source'),
+        getComputedStyle(one, '::after').content];
+"""
+
+
+def test_pointing_at_a_number_shows_its_source(window: Browser, page):
+    window.resize(1400)
+    window.open(page)
+    x, y, source, said = window.script(POINTED)
+    assert said == "none"
+    window.devtools("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    assert window.script(POINTED)[3] == f'"{source}"'
+
+
 def test_the_keyboard_reaches_links_details_and_tables(window: Browser, page):
     window.resize(390, phone=True)
     window.open(page)
