@@ -56,7 +56,7 @@ def images(scale: Scale, data: Path | None) -> dict[str, Any]:
     """Return latency and RAM from a picture to its label, each engine's calls in turns."""
     truth = _pictures(data)
     makes: dict[str, Make] = {target: partial(image, target=target) for target in ENGINES}
-    rounds = scale.rounds(40)
+    rounds = scale.rounds(20)
     with peers(makes, unchecked, BUILD) as everybody:
         asked = [(peer, call) for peer in everybody for call in peer.calls]
         taken = alternate(asked, rounds)
