@@ -48,7 +48,7 @@ def _sizes(device: str, part: Node) -> list[str]:
             f"Accuracy against {title}", axis, ACCURACY, _series(entries, key)))
         for key, title, axis in (
             ("latency_ms", "latency", Axis("latency, ms", log=True)),
-            ("ram_mb", "RAM", Axis("peak RAM, MB", include=(0.0,))))]
+            ("ram_mb", "RAM", Axis("peak RAM above the engine, MB", include=(0.0,))))]
     front = pareto([(entry["accuracy"], entry["latency_ms"], entry["ram_mb"])
                     for entry in entries])
     rows: list[list[Cell]] = [
@@ -105,10 +105,10 @@ def _images(device: str, part: Node) -> list[str]:
         paragraph("From a picture of bytes to its label, ", shown(part["model"], "text"), ", ",
                   shown(part["n"], "count"), " held-out pictures a pass. Bare is the engine's own ",
                   "runner on a file of XL alone, memory bound before. Sessions hold every size, ",
-                  "the heads and the codes."),
+                  "the heads and the codes. RAM is the peak above what was imported."),
         grid([_dots(device, "pictures", title, axis, part, key, calls) for title, axis, key in (
             ("From a picture to its label: latency", Axis("ms a picture", include=(0.0,)), "ms"),
-            ("From a picture to its label: RAM", Axis("peak RAM, MB", include=(0.0,)), "ram_mb"))]),
+            ("From a picture to its label: RAM", Axis("peak RAM above imports, MB", include=(0.0,)), "ram_mb"))]),
         table(Table("From a picture to its label",
                     ("engine", "how", "ms a picture", "peak RAM, MB", "right"), rows))]
 
@@ -122,11 +122,12 @@ def _words(device: str, part: Node) -> list[str]:
         paragraph("From samples to the word, ", shown(part["n"], "count"),
                   " recordings of one held-out word each, ", shown(part["mean_recording_s"]),
                   " s on average with their silences. Front end, gate and model; everybody hears ",
-                  "the same words."),
+                  "the same words. Only a whole recording can be heard at once; frame by frame is how ",
+                  "a microphone is."),
         grid([_dots(device, "words", title, axis, part, key, engines, by="engine", row="call")
               for title, axis, key in (
                   ("From samples to the word: latency", Axis("ms a word", log=True), "ms"),
-                  ("From samples to the word: RAM", Axis("peak RAM, MB", include=(0.0,)),
+                  ("From samples to the word: RAM", Axis("peak RAM above imports, MB", include=(0.0,)),
                    "ram_mb"))]),
         table(Table("From samples to the word", ("whose", "how", "ms a word", "peak RAM, MB"),
                     rows))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from browser import Browser, browser
+from browser import REQUIRED, Browser, browser
 
 pytest.importorskip("typer")
 from benchmarks import report
@@ -186,6 +186,17 @@ def test_the_keyboard_reaches_links_details_and_tables(window: Browser, page):
                                      "return at.tagName + '.' + at.className"))
     assert reached[0] == "A.skip"
     assert {"A.", "SUMMARY.", "DIV.scroll"} <= set(reached)
+
+
+def test_a_missing_browser_skips_the_tests_and_fails_them_where_it_is_required(
+        monkeypatch, tmp_path):
+    monkeypatch.setattr("browser.shutil.which", lambda name: None)
+    monkeypatch.delenv(REQUIRED, raising=False)
+    with pytest.raises(pytest.skip.Exception, match="chromium"), browser(tmp_path):
+        pass
+    monkeypatch.setenv(REQUIRED, "1")
+    with pytest.raises(pytest.fail.Exception, match="chromium"), browser(tmp_path):
+        pass
 
 
 def test_these_checks_notice_a_page_that_fetches_fails_and_overflows(window: Browser, tmp_path):
