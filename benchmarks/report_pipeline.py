@@ -22,6 +22,7 @@ from benchmarks.report_tables import (
 )
 
 ACCURACY = Axis("top-1, %", factor=100, form="percent")
+RAM = Axis("peak RAM above imports, MB", include=(0.0,))
 
 
 def pipeline(results: Node) -> str:
@@ -108,7 +109,7 @@ def _images(device: str, part: Node) -> list[str]:
                   "the heads and the codes. RAM is the peak above what was imported."),
         grid([_dots(device, "pictures", title, axis, part, key, calls) for title, axis, key in (
             ("From a picture to its label: latency", Axis("ms a picture", include=(0.0,)), "ms"),
-            ("From a picture to its label: RAM", Axis("peak RAM above imports, MB", include=(0.0,)), "ram_mb"))]),
+            ("From a picture to its label: RAM", RAM, "ram_mb"))]),
         table(Table("From a picture to its label",
                     ("engine", "how", "ms a picture", "peak RAM, MB", "right"), rows))]
 
@@ -122,13 +123,12 @@ def _words(device: str, part: Node) -> list[str]:
         paragraph("From samples to the word, ", shown(part["n"], "count"),
                   " recordings of one held-out word each, ", shown(part["mean_recording_s"]),
                   " s on average with their silences. Front end, gate and model; everybody hears ",
-                  "the same words. Only a whole recording can be heard at once; frame by frame is how ",
-                  "a microphone is."),
+                  "the same words. A microphone is heard frame by frame; only what was recorded ",
+                  "before can be heard at once."),
         grid([_dots(device, "words", title, axis, part, key, engines, by="engine", row="call")
               for title, axis, key in (
                   ("From samples to the word: latency", Axis("ms a word", log=True), "ms"),
-                  ("From samples to the word: RAM", Axis("peak RAM above imports, MB", include=(0.0,)),
-                   "ram_mb"))]),
+                  ("From samples to the word: RAM", RAM, "ram_mb"))]),
         table(Table("From samples to the word", ("whose", "how", "ms a word", "peak RAM, MB"),
                     rows))]
 
