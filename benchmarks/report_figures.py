@@ -111,19 +111,18 @@ def _int8(results: Node, engines: list[str], models: list[str]) -> str:
 
 def codes(results: Node) -> str:
     """Return what ORD recovers and costs, the codebooks, and every row."""
-    parts = results["parts"]
-    figures = []
+    parts, figures, tables = results["parts"], list[str](), list[str]()
     if parts.has("omniglot", "codebooks"):
         study = parts["omniglot"]
-        for name, book in study["codebooks"].items():
-            if name == study["pictured"].value:
-                figures += _decoding(results, name, book)
-        figures.append(_codebooks(results, study["codebooks"]))
+        if study["pictured"].value in study["codebooks"]:
+            name = str(study["pictured"].value)
+            figures = _decoding(results, name, study["codebooks"][name])
+        tables = [_codebooks(study["codebooks"])]
     return section(
         _name(results, "codes"), "Codes: decoding by look-up",
         paragraph("A word of bits is looked up in the order of its likelihood; what is not found ",
                   "in so many look-ups is decoded by a scan."),
-        measured_by(parts), grid(figures[:2]), *figures[2:], all_rows("codes", parts))
+        measured_by(parts), grid(figures), *tables, all_rows("codes", parts))
 
 
 def _decoding(results: Node, name: str, book: Node) -> list[str]:
@@ -146,7 +145,7 @@ def _decoding(results: Node, name: str, book: Node) -> list[str]:
             plot_figure(_name(results, "look-ups time"), times)]
 
 
-def _codebooks(results: Node, books: Node) -> str:
+def _codebooks(books: Node) -> str:
     decoders = list(dict.fromkeys(key for book in books for key in book["top1"].value))
     rows: list[list[Cell]] = [
         [(book.key(), "text"), (book["classes"], "count"), (book["bits"], "count"),
