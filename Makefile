@@ -26,11 +26,7 @@ lint: $(READY)
 	$(VENV)/bin/mypy
 
 bench: $(READY)
-	$(VENV)/bin/python -m benchmarks.elastic
-	$(VENV)/bin/python -m benchmarks.codes
-	$(VENV)/bin/python -m benchmarks.adaptive
-	$(VENV)/bin/python -m benchmarks.fastgrnn
-	$(VENV)/bin/python -m benchmarks.sparse
+	$(VENV)/bin/python -m benchmarks
 
 # torch first and by itself: asked for together with others, a resolver may take
 # a build with gigabytes of CUDA. ExecuTorch before the package: our operators for it are

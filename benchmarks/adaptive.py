@@ -7,9 +7,9 @@ the README's table from them. The bundle is packed and profiled first unless one
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,10 @@ import numpy as np
 import typer
 from threadpoolctl import threadpool_limits
 
-import edge_sdk
 from benchmarks import adaptive_omniglot, cascade, day, governor, retrieval
 from benchmarks.adaptive_omniglot import Omniglot
 from benchmarks.elastic import RESULTS, device
+from benchmarks.parts import chosen, each, store
 from benchmarks.rows import HEADING, Scale
 from edge_sdk import _native
 from edge_sdk.bundle import Bundle
@@ -65,26 +65,24 @@ def main(
     quick: bool = typer.Option(False, "--quick", help="Try it out: small, and writes nothing."),
 ) -> None:
     """Measure everything adaptive and write the results of this device."""
-    parts = [name.strip() for name in only.split(",") if name.strip()]
-    unknown = [name for name in parts if name not in NAMES]
-    if unknown:
-        raise typer.BadParameter(f"{unknown[0]}: choose of {', '.join(NAMES)}")
     scale = Scale(quick=quick)
-    omniglot = None
-    say(HEADING)
-    for name in parts:
-        if name in WITH_BUNDLE and omniglot is None:
-            opened = Bundle.open(bundle) if bundle is not None else _make(data)
-            omniglot = Omniglot(opened, str(data) if data else None, scale)
+
+    @lru_cache(maxsize=1)
+    def omniglot() -> Omniglot:
+        opened = Bundle.open(bundle) if bundle is not None else _make(data)
+        return Omniglot(opened, str(data) if data else None, scale)
+
+    def measure(name: str) -> None:
+        made = omniglot() if name in WITH_BUNDLE else None
         with threadpool_limits(1):  # of NumPy's products, and of faiss
             faiss.omp_set_num_threads(1)
-            if name in ALONE:
-                measured = ALONE[name](scale)
-            else:
-                assert omniglot is not None
-                measured = WITH_BUNDLE[name](omniglot, scale)
+            measured = ALONE[name](scale) if made is None else WITH_BUNDLE[name](made, scale)
         if not quick:
             _store(name, measured)
+
+    wanted = chosen(only, NAMES)
+    say(HEADING)
+    each(wanted, measure)
 
 
 def _make(data: Path | None) -> Bundle:
@@ -95,17 +93,10 @@ def _make(data: Path | None) -> Bundle:
 
 
 def _store(name: str, measured: dict[str, Any]) -> None:
-    path = RESULTS / device() / "adaptive.json"
-    results = json.loads(path.read_text()) if path.exists() else {"parts": {}}
     measured["command"] = f"python -m benchmarks.adaptive --only {name}"
-    results["parts"][name] = measured
-    results["parts"] = {key: results["parts"][key] for key in NAMES if key in results["parts"]}
-    results |= {"device": device(), "version": edge_sdk.__version__, "threads": 1,
-                "isas": _native.isas(), "faiss": faiss.__version__,
-                "numpy": np.__version__, "python": sys.version.split()[0]}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=1) + "\n")
-    say(f"wrote   {name} into {path}")
+    store("adaptive", name, measured, NAMES, {
+        "isas": _native.isas(), "faiss": faiss.__version__, "numpy": np.__version__,
+        "python": sys.version.split()[0]})
 
 
 if __name__ == "__main__":

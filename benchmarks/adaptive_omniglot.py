@@ -32,7 +32,7 @@ class Omniglot:
         self.bundle = bundle
         self.runner = Runner(bundle)
         self.cases: Cases = held_out(bundle.manifest.model, data=data,
-                                     n_cases=500 if scale.quick else None)
+                                     n_cases=2500 if scale.quick else None)
         self.embeddings = embed(self.runner.engine, self.cases.inputs,
                                 self.runner.engine.granularities)
         self.calibrates = calibrating(len(self.cases))

@@ -8,7 +8,6 @@ Results go to `benchmarks/results/<device>/codes.json`, part by part;
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -22,9 +21,8 @@ import typer
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-import edge_sdk
 from benchmarks import codes_ord
-from benchmarks.elastic import RESULTS, device
+from benchmarks.parts import chosen, each, store
 from benchmarks.rows import (
     HEADING,
     Row,
@@ -367,31 +365,23 @@ def main(
     quick: bool = typer.Option(False, "--quick", help="Try it out: small, and writes nothing."),
 ) -> None:
     """Measure code indices and write the results of this device."""
-    parts = [name.strip() for name in only.split(",") if name.strip()]
-    unknown = [name for name in parts if name not in NAMES]
-    if unknown:
-        raise typer.BadParameter(f"{unknown[0]}: choose of {', '.join(NAMES)}")
-    path = RESULTS / device() / "codes.json"
-    say(HEADING)
-    for name in parts:
+    def measure_one(name: str) -> None:
         with threadpool_limits(1):  # of NumPy's products, and of faiss
             faiss.omp_set_num_threads(1)
             measured = measure(name, Scale(large, quick), scores)
-        if quick:
-            continue
-        results = json.loads(path.read_text()) if path.exists() else {"parts": {}}
+        if quick or measured.get("codebooks") == {}:  # not measured: what there is stays
+            return
         # Whose folder it was is nobody's business.
         measured["command"] = " ".join(
             ["python -m benchmarks.codes --only", name, *(["--large"] if large else []),
              *(["--scores ..."] if scores and name in NAMES[-2:] else [])])
-        results["parts"][name] = measured
-        results["parts"] = {key: results["parts"][key] for key in NAMES if key in results["parts"]}
-        results |= {"device": device(), "version": edge_sdk.__version__, "threads": 1,
-                    "isas": _native.isas(), "faiss": faiss.__version__,
-                    "numpy": np.__version__, "python": sys.version.split()[0]}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(results, indent=1) + "\n")
-        say(f"wrote   {name} into {path}")
+        store("codes", name, measured, NAMES, {
+            "isas": _native.isas(), "faiss": faiss.__version__, "numpy": np.__version__,
+            "python": sys.version.split()[0]})
+
+    wanted = chosen(only, NAMES)
+    say(HEADING)
+    each(wanted, measure_one)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ engine; `python -m benchmarks.readme` makes the README's table from them.
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
 import subprocess
@@ -24,6 +25,7 @@ from benchmarks.interleave import interleave
 from edge_sdk import zoo
 from edge_sdk.artifact import SUFFIX, Metadata, open_artifact
 from edge_sdk.console import command, progress, say
+from edge_sdk.device import Device
 from edge_sdk.engines import process
 from edge_sdk.errors import FormatError
 from edge_sdk.export import export_all
@@ -33,15 +35,23 @@ from edge_sdk.source import Source, find_source
 SIZES = ("S", "M", "L", "XL")
 MIXES = ("S*2+M*2+L+XL", "XL*3+S*3")
 RESULTS = Path(__file__).parent / "results"
+QUICK = "matvit-digits"
+DEVICE = "EDGE_SDK_DEVICE"
 VIT = "benchmarks.shapes:vit_192"
 
 
 def device() -> str:
-    """Return a short name of this machine, as its processor calls itself."""
+    """Return the name of this machine's results: $EDGE_SDK_DEVICE, or as it calls itself.
+
+    On x86-64 that is the processor's name, on boards whose processor has none the product's.
+    """
+    if os.environ.get(DEVICE):
+        return os.environ[DEVICE]
     name = platform.processor() or platform.machine()
     if sys.platform == "linux":
         found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-        name = f"{platform.machine()} {found.group(1) if found else ''}"
+        identity = Device().identity()
+        name = f"{platform.machine()} {found.group(1) if found else identity.model or ''}"
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
@@ -218,8 +228,14 @@ def main(
     only_export: bool = typer.Option(False, "--only-export", help="Write the files, no more."),
     model: list[str] = typer.Option(
         [], help="Zoo models to measure too; by default all whose data is in $EDGE_SDK_DATA."),
+    quick: bool = typer.Option(
+        False, "--quick", help=f"{QUICK} in ONNX Runtime alone, and writes nothing."),
 ) -> None:
     """Measure elastic files and write the results of this device."""
+    if quick:
+        folder.mkdir(parents=True, exist_ok=True)
+        zoo_rows(Bench("onnx", folder, reuse=True), [QUICK])
+        return
     models = model or [name for name in zoo.names() if not find_source(name, n_cases=1).synthetic]
     folder.mkdir(parents=True, exist_ok=True)
     path = RESULTS / device() / "elastic.json"
