@@ -381,6 +381,15 @@ def weights_digest(tensors: Arrays) -> str:
     return digest.hexdigest()
 
 
+def seal_json(content: Mapping[str, Any]) -> str:
+    """Return the sha256 of `content` as JSON of sorted keys without spaces, in UTF-8.
+
+    A manifest stores it beside its content, so that a change of either is seen.
+    """
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
 @contextmanager
 def publish(*outputs: str | os.PathLike[str]) -> Iterator[list[Path]]:
     """Give a temporary path for each output; move all into place if the block succeeds.

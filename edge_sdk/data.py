@@ -1,4 +1,4 @@
-"""Real data sets as NumPy arrays: scikit-learn's digits, Omniglot, CIFAR-10, FSDD.
+"""Real data sets as NumPy arrays: scikit-learn's digits, Omniglot, MNIST, CIFAR-10, FSDD.
 
 Digits come with scikit-learn. The others are read from a folder that the user
 names, by `--data` or by $EDGE_SDK_DATA, in the form in which they are published
@@ -12,6 +12,7 @@ import os
 import tarfile
 import wave
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def data_root(data: str | os.PathLike[str] | None = None) -> Path:
     root = Path(named)
     if not root.is_dir():
         raise DataError("an existing folder", repr(str(root)), where="--data or $EDGE_SDK_DATA",
-                        hint="the folder holds omniglot/, cifar10/, fsdd/")
+                        hint="the folder holds omniglot/, mnist/, cifar10/, fsdd/")
     return root
 
 
@@ -161,6 +162,21 @@ def cifar10(data: str | os.PathLike[str] | None = None) -> Dataset:
                    license="none stated", split="the published 50,000 / 10,000, as JPEG copies")
 
 
+def mnist(data: str | os.PathLike[str] | None = None) -> Dataset:
+    """Return MNIST, 1x28x28, bright ink on black: 60,000 train and 10,000 test digits.
+
+    Read from mnist_train.npz and mnist_test.npz, each with x (n, 28, 28) uint8 and y (n,).
+
+    Raises:
+        DataError: The files are not there, or hold something else.
+    """
+    folder = data_root(data) / "mnist"
+    train_x, train_y = _npz(folder / "mnist_train.npz", 60_000)
+    test_x, test_y = _npz(folder / "mnist_test.npz", 10_000)
+    return Dataset("mnist", train_x, train_y, test_x, test_y, tuple("0123456789"), 255,
+                   license="MIT (of the copy used)", split="the published 60,000 / 10,000")
+
+
 def fsdd(data: str | os.PathLike[str] | None = None) -> list[Recording]:
     """Return the Free Spoken Digit Dataset: 3,000 recordings of 6 speakers, sorted by name.
 
@@ -193,6 +209,22 @@ def _ink(png: bytes) -> NDArray[np.uint8]:
     picture = Image.open(io.BytesIO(png)).convert("L")
     small = picture.resize((32, 32), Image.Resampling.BOX)
     return 255 - np.asarray(small, dtype=np.uint8)
+
+
+def _npz(path: Path, n: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return n images (n, 1, 28, 28) and labels (n,) of an .npz with x and y."""
+    hint = "take the published digits"
+    try:
+        with np.load(_existing(path)) as stored:
+            x, y = stored["x"], stored["y"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError("an .npz with x and y", f"{type(error).__name__}: {error}",
+                        where=str(path), hint=hint) from error
+    if x.shape != (n, 28, 28) or x.dtype != np.uint8 or y.shape != (n,) or y.dtype.kind not in "iu":
+        raise DataError(f"x ({n}, 28, 28) uint8 and y ({n},), class ids",
+                        f"x {list(x.shape)} {x.dtype}, y {list(y.shape)} {y.dtype}",
+                        where=str(path), hint=hint)
+    return x[:, None], y.astype(np.int64)
 
 
 def _existing(path: Path) -> Path:

@@ -19,7 +19,7 @@ from edge_sdk.errors import CheckpointError, OutputError
 
 if TYPE_CHECKING:
     from edge_sdk.data import Dataset
-    from edge_sdk.nn.matformer import MatViT
+    from edge_sdk.nn.matformer import ImageEncoder
     from edge_sdk.zoo.recipes import Recipe
     from edge_sdk.zoo.training import Progress
 
@@ -88,7 +88,8 @@ def main(
     say(f"weights  sha256 {digest}")
 
 
-def _print_accuracies(recipe: Recipe, data: Dataset, model: MatViT, width: str | None) -> None:
+def _print_accuracies(recipe: Recipe, data: Dataset, model: ImageEncoder,
+                      width: str | None) -> None:
     import torch
 
     from edge_sdk.granularity import trained_names

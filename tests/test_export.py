@@ -530,7 +530,8 @@ def test_a_checkpoint_with_nan_is_refused_and_named(tmp_path):
         source.find_source("tiny:source", checkpoint=tmp_path / "w.pt")
 
 
-@pytest.mark.parametrize(("model", "dim"), [("matvit-omniglot", 16), ("matvit-cifar10", None)])
+@pytest.mark.parametrize(("model", "dim"), [("matvit-omniglot", 16), ("matvit-cifar10", None),
+                                             ("matmlp-mnist", 8)])
 def test_a_zoo_model_takes_its_cases_from_the_data_folder(data_root, tmp_path, model, dim):
     pytest.importorskip("sklearn")
     pytest.importorskip("PIL")

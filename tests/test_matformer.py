@@ -24,6 +24,7 @@ from edge_sdk.exporters.passes.blocks import to_blocks
 from edge_sdk.nn.matformer import (
     GLU,
     RATIOS,
+    MatMLP,
     MatViT,
     Nested,
     NestedFFN,
@@ -443,6 +444,24 @@ def test_a_matvit_whose_parts_do_not_divide_is_refused(options, where):
     with pytest.raises(ShapeError) as caught:
         MatViT(**(shape | options))
     assert caught.value.where == where
+
+
+def test_an_mlp_of_its_first_hidden_units_is_that_of_the_oracle():
+    torch.manual_seed(0)
+    model = MatMLP(image_size=4, channels=2, d_ff=16, d_embedding=5, head=nn.Linear(5, 3)).eval()
+    image = torch.randn(6, 2, 4, 4)
+    assert trained_widths(model) == [(2, 4, 8, 16)]
+    up, down, head = model.ffn.up, model.ffn.down, model.head
+    for width in model.ffn.widths:
+        hidden = np.maximum(image.reshape(6, 32).numpy() @ up.weight[:width].detach().numpy().T
+                            + up.bias[:width].detach().numpy(), 0)
+        embedding = hidden @ down.weight[:, :width].detach().numpy().T + down.bias.detach().numpy()
+        logits = embedding @ head.weight.detach().numpy().T + head.bias.detach().numpy()
+        with torch.no_grad(), use_widths(model, [width]):
+            np.testing.assert_allclose(model.embed(image), embedding, rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(model(image), logits, rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(extract(model, [width])(image), logits, rtol=1e-5,
+                                       atol=1e-5)
 
 
 def test_a_model_with_hidden_sizes_that_do_not_meet_is_refused_when_it_is_built():

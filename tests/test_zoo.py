@@ -23,8 +23,9 @@ from edge_sdk.zoo.recipes import Recipe  # noqa: E402
 
 MEGABYTE = 1_000_000
 CODES = {"matvit-omniglot-codes"}  # no model of its own: see test_matvit_codes.py
-SHIPPED = sorted({path.stem for path in zoo.WEIGHTS.glob("matvit-*.safetensors")} - CODES)
-CARDS = sorted({path.stem for path in zoo.CARDS.glob("matvit-*.json")} - CODES)
+NESTED = "mat*-*"  # MatFormers: matvit-..., matmlp-...
+SHIPPED = sorted({path.stem for path in zoo.WEIGHTS.glob(f"{NESTED}.safetensors")} - CODES)
+CARDS = sorted({path.stem for path in zoo.CARDS.glob(f"{NESTED}.json")} - CODES)
 DIMS = (4, 8, 12)
 
 
@@ -109,6 +110,46 @@ def test_every_width_of_the_digits_answers_97_percent_of_the_held_out_split():
         # Another processor sums in another order: one image of 360 may turn.
         shown = reference.card["trained"][name]["accuracy"]["full"]
         assert accuracy[None] == pytest.approx(shown, abs=1.5 / 360)
+
+
+def test_the_mnist_digits_shipped_are_told_apart_and_more_width_is_more_accuracy(data_root):
+    reference = zoo.load("matmlp-mnist")
+    data = reference.recipe.dataset(data_root)
+    images = training.normalize(data.test_images, reference.recipe, data.pixel_max)
+    labels, reached = torch.from_numpy(data.test_labels), []
+    for name, widths in trained_names(trained_widths(reference.model)).items():
+        accuracy = evaluate.accuracies(reference.model, images, labels, widths)
+        shown = reference.card["trained"][name]["accuracy"]
+        for dim, value in accuracy.items():
+            # Another processor sums in another order: a few images of 10,000 may turn.
+            assert value == pytest.approx(shown[str(dim)], abs=5e-4)
+        reached.append(accuracy[64])
+    assert 0.97 <= reached[0] < reached[1] < reached[2] < reached[3]
+    assert reached[3] >= 0.985
+
+
+def test_an_mlp_counts_its_macs_by_hand_and_takes_pixels_in_the_order_of_rows():
+    model = zoo.load("matmlp-mnist").model
+    image = torch.zeros(1, 1, 28, 28)
+    assert count_macs(model, image) == 784 * 256 + 256 * 64 + 64 * 10
+    image[0, 0, 3, 5] = 1
+    assert model.tokens(image).nonzero().tolist() == [[0, 3 * 28 + 5]]
+    small = extract(model, [32])
+    assert count_parameters(small) == 32 * 785 + 64 * 33 + 10 * 65
+
+
+def test_the_core_evaluates_the_shipped_mlp_as_torch_does():
+    from edge_sdk.cascade import CoreFFN, Head
+
+    model = zoo.load("matmlp-mnist").model
+    ffn, head = CoreFFN.from_module(model.ffn), Head.from_module(model.head)
+    images = torch.rand(50, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    for name, width in ffn.granularities.items():
+        with torch.no_grad(), use_widths(model, [width]):
+            wanted, logits = model.embed(images).numpy(), model(images).numpy()
+        found = ffn.embed(images.flatten(1).numpy(), name)
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(head.at(found), logits, rtol=1e-5, atol=1e-4)
 
 
 def test_an_unknown_name_and_absent_weights_are_errors_in_words(monkeypatch, tmp_path):
@@ -273,6 +314,17 @@ def test_a_card_says_when_the_task_is_too_easy(tiny_card):
     text = cards.render(card)
     assert "too easy" not in text
     assert "XL is 1.00 points above S (80.00 % and 81.00 %, standard error 0.39 points)" in text
+
+
+def test_a_card_of_one_layer_says_that_it_has_no_mixes_to_predict(tiny_card):
+    card = copy.deepcopy(tiny_card)
+    card["kind"] = "multilayer perceptron"
+    card["proxy"]["mixes"] = []
+    text = cards.render(card)
+    assert "A nested multilayer perceptron (MatFormer)" in text
+    assert "- all in float32" in text
+    assert "there is nothing to predict" in text
+    assert "A nested vision transformer" in cards.render(tiny_card)
 
 
 def test_means_are_taken_over_the_seeds_that_both_sides_have():

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_sdk.artifact import Metadata, open_artifact, publish
+from edge_sdk.artifact import Metadata, open_artifact, publish, seal_json
 from edge_sdk.bundle.cases import Cases, load_cases, save_cases
 from edge_sdk.cascade import Cascade, CodeSignal, Head
 from edge_sdk.codes import CodeIndex
@@ -72,7 +72,8 @@ class Manifest:
     def to_json(self) -> str:
         """Return the sealed manifest as JSON text."""
         content = asdict(self)
-        return json.dumps({**content, "seal": _seal(content)}, indent=1, ensure_ascii=False) + "\n"
+        return json.dumps({**content, "seal": seal_json(content)}, indent=1,
+                          ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str, *, where: str) -> Manifest:
@@ -89,7 +90,7 @@ class Manifest:
                                    f"version {raw['schema_version']}", where=where,
                                    hint="pip install --upgrade edge-inference-sdk")
             seal = raw.pop("seal")
-            if seal != _seal(raw):
+            if seal != seal_json(raw):
                 raise ValueError("the seal does not match")
             files = {name: Entry(**entry) for name, entry in raw["files"].items()}
             manifest = cls(**{**raw, "files": files})
@@ -414,11 +415,6 @@ def _check_profile(profile: Mapping[str, Any], where: str) -> None:
             and isinstance(plans, list) and all(isinstance(plan, dict) for plan in plans)):
         raise FormatError("a profile with device, target and plans", f"{sorted(profile)}",
                           where=where, hint="python -m edge_sdk.profile measures it again")
-
-
-def _seal(content: Mapping[str, Any]) -> str:
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _entry(role: str, path: Path) -> Entry:

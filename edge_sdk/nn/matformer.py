@@ -1,4 +1,4 @@
-"""MatFormer: feed-forward networks nested in one another, and an image encoder of them.
+"""MatFormer: feed-forward networks nested in one another, and image encoders of them.
 
 Source: Devvrit et al., "MatFormer: Nested Transformer for Elastic Inference",
 2023 (arXiv:2310.07707). Granularity i keeps the first m_i hidden units of each
@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -311,7 +312,80 @@ def sample_widths(
     return [widths[i] for widths, i in zip(layers, picks, strict=True)]
 
 
-# --- MatViT ----------------------------------------------------------------------------
+# --- image encoders ----------------------------------------------------------------------
+
+
+class ImageEncoder(nn.Module):
+    """An image classifier of nested FFNs: what training, cards and exports know of one.
+
+    Attributes:
+        kind: What it is, in words.
+        image_size: Height and width in pixels.
+        channels: 1 or 3.
+        stem: Layers before the first nested FFN; width plays no part in them.
+        project: Maps to the embedding behind the last nested FFN; identity if none is needed.
+        head: Maps an embedding (n, d_embedding) to logits (n, n_classes).
+    """
+
+    kind: ClassVar[str] = "image encoder"
+    image_size: int
+    channels: int
+    stem: nn.Module
+    project: nn.Module
+    head: nn.Module
+
+    def tokens(self, image: Tensor) -> Tensor:
+        """Return what enters the first nested FFN; width plays no part."""
+        raise NotImplementedError
+
+    def encode(self, tokens: Tensor) -> Tensor:
+        """Return the embedding (n, d_embedding) of tokens at the current widths."""
+        raise NotImplementedError
+
+    def embed(self, image: Tensor) -> Tensor:
+        """Return the embedding (n, d_embedding) of an image batch."""
+        return self.encode(self.tokens(image))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits (n, n_classes)."""
+        logits: Tensor = self.head(self.embed(image))
+        return logits
+
+
+class MatMLP(ImageEncoder):
+    """One nested FFN over the pixels: image (n, channels, size, size) -> logits.
+
+    It is so small that the core evaluates it without an engine: see
+    `edge_sdk.cascade.ffn.CoreFFN`.
+
+    Args:
+        image_size: Height and width in pixels.
+        channels: 1 or 3.
+        d_ff: Hidden units, behind a ReLU.
+        d_embedding: Dimensions of the embedding.
+        head: Maps an embedding (n, d_embedding) to logits (n, n_classes).
+    """
+
+    kind = "multilayer perceptron"
+
+    def __init__(self, *, image_size: int, channels: int, d_ff: int, d_embedding: int,
+                 head: nn.Module) -> None:
+        super().__init__()
+        self.image_size, self.channels = image_size, channels
+        self.stem = nn.Flatten()
+        self.ffn = NestedFFN(nn.Linear(channels * image_size**2, d_ff), nn.ReLU(),
+                             nn.Linear(d_ff, d_embedding))
+        self.project = nn.Identity()
+        self.head = head
+
+    def tokens(self, image: Tensor) -> Tensor:
+        """Return the pixels, (n, channels * size * size), row by row of each channel."""
+        pixels: Tensor = self.stem(image)
+        return pixels
+
+    def encode(self, tokens: Tensor) -> Tensor:
+        out: Tensor = self.project(self.ffn(tokens))
+        return out
 
 
 class Attention(nn.Module):
@@ -372,7 +446,7 @@ class Block(nn.Module):
         return x
 
 
-class MatViT(nn.Module):
+class MatViT(ImageEncoder):
     """A vision transformer of nested FFNs: image (n, channels, size, size) -> logits.
 
     Args:
@@ -385,6 +459,8 @@ class MatViT(nn.Module):
         d_embedding: Dimensions of the pooled embedding; d_model by default.
         head: Maps an embedding (n, d_embedding) to logits (n, n_classes).
     """
+
+    kind = "vision transformer"
 
     def __init__(
         self, *, image_size: int, channels: int, d_model: int, n_layers: int, n_heads: int,
@@ -421,12 +497,3 @@ class MatViT(nn.Module):
         """Return the pooled embedding (n, d_embedding) of tokens at the current widths."""
         out: Tensor = self.project(self.norm(self.blocks(tokens)).mean(1))
         return out
-
-    def embed(self, image: Tensor) -> Tensor:
-        """Return the embedding (n, d_embedding) of an image batch."""
-        return self.encode(self.tokens(image))
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Return logits (n, n_classes)."""
-        logits: Tensor = self.head(self.embed(image))
-        return logits

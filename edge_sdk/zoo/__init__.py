@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edge_sdk.errors import MissingDependency, ShapeError, UnsupportedModel
 
 if TYPE_CHECKING:
-    from edge_sdk.nn.matformer import MatViT
+    from edge_sdk.nn.matformer import ImageEncoder
     from edge_sdk.zoo.recipes import Recipe
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -33,7 +33,7 @@ class Reference:
     """
 
     recipe: Recipe
-    model: MatViT
+    model: ImageEncoder
     card: dict[str, Any] | None
     weights_sha256: str
 
@@ -104,7 +104,7 @@ def _card(name: str, digest: str) -> dict[str, Any] | None:
     return card if card["weights"]["sha256"] == digest else None
 
 
-def _cut(model: MatViT, recipe: Recipe, dim: int) -> None:
+def _cut(model: ImageEncoder, recipe: Recipe, dim: int) -> None:
     if dim not in recipe.dims:
         raise ShapeError(f"one of the trained dims {list(recipe.dims)}", str(dim), where="`dim`",
                          hint="leave `dim` out" if not recipe.dims else "choose one of them")

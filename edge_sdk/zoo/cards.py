@@ -21,7 +21,7 @@ from edge_sdk.train import default_out
 
 if TYPE_CHECKING:
     from edge_sdk.data import Dataset
-    from edge_sdk.nn.matformer import MatViT
+    from edge_sdk.nn.matformer import ImageEncoder
     from edge_sdk.zoo.recipes import Recipe
 
 Card = dict[str, Any]
@@ -130,7 +130,7 @@ def measure(
     images = training.normalize(data.test_images, recipe, data.pixel_max)
     labels = torch.from_numpy(data.test_labels)
 
-    def peer(file: Provenance, fresh: MatViT, names: Mapping[str, Sequence[int]]) -> Card:
+    def peer(file: Provenance, fresh: ImageEncoder, names: Mapping[str, Sequence[int]]) -> Card:
         load_weights(fresh, file.path)
         accuracy = {name: by_name(accuracies(fresh, images, labels, widths))
                     for name, widths in names.items()}
@@ -152,6 +152,7 @@ def measure(
     ])
     return {
         "name": recipe.name,
+        "kind": model.kind,
         "commands": [command + suffix for command in (
             *(file.command(recipe) for file in (weights, *nested, *independent)), card_command)],
         "environment": {"torch": torch.__version__, "threads": torch.get_num_threads(),
@@ -220,7 +221,7 @@ def _header(card: Card) -> list[str]:
     weights = card["weights"]
     return [
         f"# {card['name']}", "",
-        "A nested vision transformer (MatFormer): one file of weights that runs at the trained",
+        f"A nested {_kind(card)} (MatFormer): one file of weights that runs at the trained",
         "sizes S, M, L and XL, and at any Mix'n'Match of widths between.", "",
         f"- weights: `{weights['file']}`, {weights['bytes']:,} bytes, "
         f"{weights['parameters']:,} parameters",
@@ -266,11 +267,23 @@ def _recipe(card: Card) -> list[str]:
         f"learning rate {recipe['lr']}, weight decay {recipe['weight_decay']}, "
         f"label smoothing {recipe['label_smoothing']}{cycles}",
         f"- augmentation: {augment or 'none'}",
-        f"- convolutions in {'bfloat16' if recipe['bfloat16_stem'] else 'float32'}, all else in "
-        "float32",
+        _arithmetic(card),
         f"- these weights: seed {_known(weights['seed'])}, {_known(weights['epochs'])} epochs, "
         f"threads {_known(weights['threads'])}, torch {_known(weights['torch'])}",
     ]
+
+
+def _kind(card: Card) -> str:
+    # Cards written before there was another kind do not say it.
+    kind: str = card.get("kind", "vision transformer")
+    return kind
+
+
+def _arithmetic(card: Card) -> str:
+    if _kind(card) != "vision transformer":
+        return "- all in float32"
+    kind = "bfloat16" if card["recipe"]["bfloat16_stem"] else "float32"
+    return f"- convolutions in {kind}, all else in float32"
 
 
 def _accuracy(card: Card) -> list[str]:
@@ -417,6 +430,8 @@ def _prediction(card: Card) -> list[str]:
           for layer, row in enumerate(table["layers"])), "",
     ]
     rows = proxy["mixes"]
+    if not rows:
+        return [*lines, "One layer has no mixes of trained widths: there is nothing to predict."]
     figures = [row["accuracy"] for row in rows]
     spread = 100 * (max(figures) - min(figures))
     error = standard_error_points(sum(figures) / len(figures), card["n"])

@@ -19,7 +19,13 @@ from torch import Tensor
 from edge_sdk.data import Dataset
 from edge_sdk.granularity import Granularity, named, trained_names
 from edge_sdk.nn.counting import count_macs, count_parameters
-from edge_sdk.nn.matformer import MatViT, extract, sample_widths, trained_widths, use_widths
+from edge_sdk.nn.matformer import (
+    ImageEncoder,
+    extract,
+    sample_widths,
+    trained_widths,
+    use_widths,
+)
 from edge_sdk.zoo.recipes import Recipe
 from edge_sdk.zoo.training import normalize, predict
 
@@ -32,7 +38,7 @@ Accuracies = dict[int | None, float]
 
 
 def accuracies(
-    model: MatViT, images: Tensor, labels: Tensor, widths: Sequence[int]
+    model: ImageEncoder, images: Tensor, labels: Tensor, widths: Sequence[int]
 ) -> Accuracies:
     """Return the top-1 accuracy of `model` at `widths`, for each dim of its head.
 
@@ -78,7 +84,7 @@ def mixes(trained: Mapping[str, Sequence[int]]) -> list[Granularity]:
     return [g for name, g in granularities.items() if name not in trained]
 
 
-def evaluate(recipe: Recipe, data: Dataset, model: MatViT) -> dict[str, Any]:
+def evaluate(recipe: Recipe, data: Dataset, model: ImageEncoder) -> dict[str, Any]:
     """Return all figures of a nested model, ready for JSON.
 
     Accuracies are top-1 in 0..1 on the held-out split, by dim ("full" where the
@@ -124,7 +130,7 @@ def by_name(figures: Accuracies) -> dict[str, float]:
 class _Split:
     """Images whose tokens are kept: the stem is the same for every width."""
 
-    def __init__(self, model: MatViT, images: Tensor, batch_size: int = 512) -> None:
+    def __init__(self, model: ImageEncoder, images: Tensor, batch_size: int = 512) -> None:
         self.model, self.images = model.eval(), images
         with torch.no_grad():
             self.tokens = [model.tokens(batch) for batch in images.split(batch_size)]
@@ -143,7 +149,7 @@ class _Split:
         return self.logits(widths)[-1].double().log_softmax(1)
 
 
-def _top1(model: MatViT, logits: Sequence[Tensor], labels: Tensor) -> Accuracies:
+def _top1(model: ImageEncoder, logits: Sequence[Tensor], labels: Tensor) -> Accuracies:
     dims = getattr(model.head, "dims", (None,))
     return {dim: float((answer.argmax(1) == labels).double().mean())
             for dim, answer in zip(dims, logits, strict=True)}
@@ -201,7 +207,7 @@ def _validate(
     }
 
 
-def random_mixes(model: MatViT, trained: Mapping[str, Sequence[int]]) -> list[Granularity]:
+def random_mixes(model: ImageEncoder, trained: Mapping[str, Sequence[int]]) -> list[Granularity]:
     """Return `N_RANDOM_MIXES` different mixes of trained widths, always the same ones.
 
     Fewer come back only if the model has fewer layers than that many mixes need.

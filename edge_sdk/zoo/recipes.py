@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from edge_sdk import data as datasets
-from edge_sdk.nn.matformer import MatViT
+from edge_sdk.nn.matformer import ImageEncoder, MatMLP, MatViT
 from edge_sdk.nn.mrl import MRLEHead, MRLHead
 from edge_sdk.zoo.augment import Affine
 
@@ -39,7 +39,7 @@ class Recipe:
 
     name: str
     dataset: Callable[..., datasets.Dataset]
-    build: Callable[[], MatViT]
+    build: Callable[[], ImageEncoder]
     dims: tuple[int, ...]
     mean: float
     std: float
@@ -71,6 +71,7 @@ def _digits() -> MatViT:
 
 OMNIGLOT_DIMS = (8, 16, 32, 64, 128, 192)
 CIFAR10_DIMS = (8, 16, 32, 64, 128)
+MNIST_DIMS = (8, 16, 32, 64)
 
 
 def _omniglot() -> MatViT:
@@ -82,6 +83,11 @@ def _omniglot() -> MatViT:
 def _cifar10() -> MatViT:
     return MatViT(image_size=32, channels=3, stem=((32, 1), (64, 2), (96, 2), (128, 2)),
                   d_model=128, n_layers=4, n_heads=4, d_ff=512, head=MRLEHead(CIFAR10_DIMS, 10))
+
+
+def _mnist() -> MatMLP:
+    return MatMLP(image_size=28, channels=1, d_ff=256, d_embedding=64,
+                  head=MRLEHead(MNIST_DIMS, 10))
 
 
 RECIPES = {
@@ -98,5 +104,8 @@ RECIPES = {
                epochs=8, batch_size=128, lr=1.2e-3, label_smoothing=0.1, distill=0.5,
                bfloat16_stem=True,
                augment=Affine(shift=0.125, flip=True)),
+        Recipe("matmlp-mnist", datasets.mnist, _mnist, MNIST_DIMS, 0.0, 1.0,
+               epochs=30, batch_size=128, lr=2e-3, weight_decay=0.01, distill=0.5,
+               augment=Affine(rotation_rad=0.15, scale=0.1, shear=0.1, shift=0.1)),
     )
 }

@@ -24,7 +24,13 @@ from torch import Tensor, nn
 
 from edge_sdk.data import Dataset
 from edge_sdk.errors import CheckpointError
-from edge_sdk.nn.matformer import MatViT, sample_widths, trained_widths, use_widths
+from edge_sdk.nn.matformer import (
+    ImageEncoder,
+    nested_ffns,
+    sample_widths,
+    trained_widths,
+    use_widths,
+)
 from edge_sdk.nn.mrl import mrl_loss
 from edge_sdk.zoo.recipes import Recipe
 
@@ -48,7 +54,7 @@ def train(
     recipe: Recipe, data: Dataset, *, seed: int = 0, width: str | None = None,
     epochs: int | None = None, checkpoint: Path | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
-) -> MatViT:
+) -> ImageEncoder:
     """Train `recipe` on the training split and return the model in eval mode.
 
     One machine, one seed and one number of threads give the same weights, also
@@ -79,15 +85,15 @@ def train(
     return run.model.cpu().eval()
 
 
-def independent(model: MatViT, width: str) -> MatViT:
+def independent(model: ImageEncoder, width: str) -> ImageEncoder:
     """Return `model` with each FFN cut to the width named, and only that one trained."""
     index = ("S", "M", "L", "XL").index(width)
-    block: Any
-    for block in model.blocks:
-        ffn = block.ffn
-        w, d_model = ffn.widths[index], ffn.up.in_features
-        block.ffn = type(ffn)(nn.Linear(d_model, w), ffn.activation, nn.Linear(w, d_model),
-                              widths=[w])
+    for name, found in nested_ffns(model).items():
+        ffn: Any = found
+        w = ffn.widths[index]
+        alone = type(ffn)(nn.Linear(ffn.up.in_features, w), ffn.activation,
+                          nn.Linear(w, ffn.down.out_features), widths=[w])
+        model.set_submodule(name, alone)
     return model
 
 
@@ -199,7 +205,7 @@ class _Run:
 
 
 @torch.no_grad()
-def predict(model: MatViT, images: Tensor, *, batch_size: int = 512) -> list[Tensor]:
+def predict(model: ImageEncoder, images: Tensor, *, batch_size: int = 512) -> list[Tensor]:
     """Return logits (n, n_classes) for each dim of the head at the current widths."""
     model.eval()
     parts = []
