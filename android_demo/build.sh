@@ -72,7 +72,7 @@ compile_resources() {
 
 compile_java() {
   local android=$debian/usr/lib/android-sdk/platforms/android-23/android.jar
-  find "$main/java" "$root/runtime/jni/java" "$work/gen" -name '*.java' | sort > "$work/sources"
+  find "$main/java" "$demo/app/src/core/java" "$root/runtime/jni/java" "$work/gen" -name '*.java' | sort > "$work/sources"
   step java "javac and dx, $(wc -l < "$work/sources") files"
   mkdir -p "$work/classes"
   javac -source 8 -target 8 -encoding UTF-8 -Xlint:all,-options,-serial,-deprecation -Werror \
@@ -114,8 +114,8 @@ verify() {
   grep -q "^sdkVersion:'$min_sdk'" "$work/badging" || fail "another minSdkVersion than $min_sdk"
   grep -q "^targetSdkVersion:'$target_sdk'" "$work/badging" ||
     fail "another targetSdkVersion than $target_sdk"
-  dexdump "$work/classes.dex" | grep -q "'Lorg/edgesdk/demo/ImageActivity;'" ||
-    fail "classes.dex lacks the app"
+  dexdump "$work/classes.dex" > "$work/dexdump"
+  grep -q "'Lorg/edgesdk/demo/ImageActivity;'" "$work/dexdump" || fail "classes.dex lacks the app"
   mv "$apk" "$out/edge-demo.apk"
   cp "$work/badging" "$out/badging.txt"
 }

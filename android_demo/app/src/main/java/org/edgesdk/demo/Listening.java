@@ -1,6 +1,7 @@
 package org.edgesdk.demo;
 
 import org.edgesdk.EdgeException;
+import org.edgesdk.Listener;
 import org.edgesdk.demo.core.SpeechModel;
 import org.edgesdk.demo.core.SpeechStream;
 import org.edgesdk.demo.core.Wav;
@@ -14,7 +15,7 @@ final class Listening {
     private static final int MOST_WORDS = 100;
 
     private final Engine engine;
-    private final List<SpeechStream.Word> words = new ArrayList<SpeechStream.Word>();
+    private final List<Listener.Heard> words = new ArrayList<Listener.Heard>();
     private volatile boolean wanted;
     private volatile boolean running;
     private volatile boolean live;
@@ -61,9 +62,9 @@ final class Listening {
         return tookS;
     }
 
-    List<SpeechStream.Word> words() {
+    List<Listener.Heard> words() {
         synchronized (words) {
-            return new ArrayList<SpeechStream.Word>(words);
+            return new ArrayList<Listener.Heard>(words);
         }
     }
 
@@ -164,7 +165,7 @@ final class Listening {
         return model.stream(hz);
     }
 
-    private void take(SpeechStream stream, List<SpeechStream.Word> heard) {
+    private void take(SpeechStream stream, List<Listener.Heard> heard) {
         heardS = stream.heardS();
         tookS = stream.tookS();
         synchronized (words) {

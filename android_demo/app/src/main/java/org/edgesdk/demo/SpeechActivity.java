@@ -9,7 +9,7 @@ import android.os.Bundle;
 import android.view.View;
 import android.widget.Button;
 
-import org.edgesdk.demo.core.SpeechStream;
+import org.edgesdk.Listener;
 import org.edgesdk.demo.core.Wav;
 
 import java.io.File;
@@ -101,7 +101,7 @@ public final class SpeechActivity extends Screen {
         showProblems(listening);
         showState(listening);
         StringBuilder words = new StringBuilder(before);
-        for (SpeechStream.Word word : listening.words()) {
+        for (Listener.Heard word : listening.words()) {
             words.append(words.length() == 0 ? "" : "\n").append(getString(R.string.speech_word,
                     Text.number(word.startS), word.label, Text.number(word.confidence),
                     word.sure ? getString(R.string.decided_early) : ""));

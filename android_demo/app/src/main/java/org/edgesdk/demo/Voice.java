@@ -65,6 +65,7 @@ final class Voice {
             }
 
             @Override
+            @SuppressWarnings("deprecation")
             public void onError(String utterance) {
                 listener.onNoVoice();
             }
