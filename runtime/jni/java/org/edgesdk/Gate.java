@@ -41,12 +41,12 @@ public final class Gate {
     private final long[] minima = new long[BLOCKS]; // of the last blocks
     private int nRecent;
     private int nMinima;
-    private int frame; // frames heard
-    private int began; // the loud frame that began the last word
+    private long frame; // frames heard
+    private long began; // the loud frame that began the last word
     private long peak; // its loudest three frames
     private int loud; // loud frames in a row, in silence
-    private int lastLoud;
-    private int given; // frames before it belong to earlier words, or were given
+    private long lastLoud;
+    private long given; // frames before it belong to earlier words, or were given
     private boolean open;
     private boolean dropped;
 
@@ -99,12 +99,12 @@ public final class Gate {
     }
 
     /** Returns the frames heard. */
-    public int frame() {
+    public long frame() {
         return frame;
     }
 
     /** Returns the loud frame that began the last word. */
-    public int began() {
+    public long began() {
         return began;
     }
 
@@ -119,8 +119,8 @@ public final class Gate {
                     bands == null ? "null" : String.valueOf(bands.length), "`bands`",
                     "those of the front end");
         }
-        int at = frame;
-        System.arraycopy(bands, 0, ring[at % ring.length], 0, nBands);
+        long at = frame;
+        System.arraycopy(bands, 0, ring[(int) (at % ring.length)], 0, nBands);
         long loudness = 0;
         for (short band : bands) {
             loudness += band;
@@ -165,7 +165,7 @@ public final class Gate {
         return isSettled() ? lowest : Math.min(lowest, start);
     }
 
-    private Cut inSilence(int at, long smooth, long above) {
+    private Cut inSilence(long at, long smooth, long above) {
         loud = above > on ? loud + 1 : 0;
         if (loud < config.onFrames) {
             return cut(false, 0, false, false);
@@ -178,12 +178,12 @@ public final class Gate {
         return cut(true, at + 1, false, false);
     }
 
-    private Cut inWord(int at, long smooth, long above) {
+    private Cut inWord(long at, long smooth, long above) {
         peak = Math.max(peak, smooth);
         if (above > off) {
             lastLoud = at;
         }
-        int quiet = at - lastLoud;
+        long quiet = at - lastLoud;
         if (quiet >= config.offFrames) {
             boolean ends = !dropped;
             open = false;
@@ -203,11 +203,11 @@ public final class Gate {
     }
 
     /** Returns what is new: the frames not given yet, before `until`. */
-    private Cut cut(boolean begins, int until, boolean ends, boolean wasNone) {
-        int n = Math.max(until - given, 0);
+    private Cut cut(boolean begins, long until, boolean ends, boolean wasNone) {
+        int n = (int) Math.max(until - given, 0);
         short[][] frames = new short[n][];
         for (int i = 0; i < n; i++) {
-            frames[i] = ring[(given + i) % ring.length].clone();
+            frames[i] = ring[(int) ((given + i) % ring.length)].clone();
         }
         given += n;
         return new Cut(begins, frames, ends, wasNone);

@@ -18,6 +18,8 @@ import java.util.Map;
 public final class Governor implements AutoCloseable {
     private static final int FORMAT = 1;
     private static final double REFRESH_S = 60;
+    private static final String[] LIMITS = {"latency_ms", "energy_mj", "memory_mb", "risk",
+        "min_accuracy", "battery_floor_pct", "last_until_s"};
 
     /** The local time of day; for tests. */
     interface Clock {
@@ -128,6 +130,10 @@ public final class Governor implements AutoCloseable {
         if (budget != this.budget || !(now.nowS < lookUpS)) {
             allow(budget, now.nowS);
         }
+        return decideAllowed(budget, now);
+    }
+
+    private Decision decideAllowed(Budget budget, Signals now) {
         signals.put("now_s", now.nowS);
         signals.put("battery_pct", now.batteryPct);
         signals.put("energy_left_mj", now.energyLeftMj);
@@ -226,28 +232,26 @@ public final class Governor implements AutoCloseable {
         } else if (!Double.isNaN(next.forS) && Double.isNaN(endsS)) {
             endsS = now + next.forS;
         }
-        limits.put("latency_ms", next.latencyMs);
-        limits.put("energy_mj", next.energyMj);
-        limits.put("memory_mb", next.memoryMb);
-        limits.put("risk", next.risk);
-        limits.put("min_accuracy", next.minAccuracy);
-        limits.put("battery_floor_pct", next.floorPct);
-        limits.put("last_until_s", endsS);
+        limit(next.latencyMs, next.energyMj, next.memoryMb, next.risk, next.minAccuracy,
+                next.floorPct, endsS);
     }
 
-    /** For tests: limits that no battery policy can express; followed by the next decide. */
-    void allow(Budget next, double floorPct, double lastUntilS) {
-        endsMs = -1;
-        allow(next, Double.NaN);
-        lookUpS = Double.POSITIVE_INFINITY;
-        limits.put("battery_floor_pct", floorPct);
-        limits.put("last_until_s", lastUntilS);
+    private void limit(double... values) {
+        for (int i = 0; i < values.length; i++) {
+            limits.put(LIMITS[i], values[i]);
+        }
+    }
+
+    /** For tests: limits that no Budget can express, by LIMITS; `budget` is for the words. */
+    Decision decide(Budget budget, double[] allowed, Signals told) {
+        limit(allowed);
+        this.budget = null;
+        return decideAllowed(budget, told);
     }
 
     private Map<String, Object> record(Signals now, Decision decision) {
         Map<String, Object> told = new LinkedHashMap<String, Object>();
-        for (String name : new String[] {"latency_ms", "energy_mj", "memory_mb", "risk",
-            "min_accuracy", "battery_floor_pct", "last_until_s"}) {
+        for (String name : LIMITS) {
             told.put(name, limits.real(name));
         }
         told.put("battery_pct", now.batteryPct);

@@ -175,6 +175,7 @@ public final class Listener implements AutoCloseable {
         double second = config.rateHz;
         heard.add(new Heard((double) gate.began() * config.hop() / second,
                 ((double) (gate.frame() - 1) * config.hop() + config.window()) / second,
-                labels.isEmpty() ? String.valueOf(decided.id) : labels.get(decided.id), decided));
+                decided.id < labels.size() ? labels.get(decided.id) : String.valueOf(decided.id),
+                decided));
     }
 }
