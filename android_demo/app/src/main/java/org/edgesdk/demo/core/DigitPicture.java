@@ -57,7 +57,7 @@ public final class DigitPicture {
         int step = Math.max(1, (Math.max(width, height) + LARGEST - 1) / LARGEST);
         int w = Math.max(1, width / step);
         int h = Math.max(1, height / step);
-        float[] small = step == 1 ? grey.clone() : shrink(grey, width, step, w, h);
+        float[] small = step == 1 ? grey.clone() : shrink(grey, width, height, step, w, h);
         float[] ink = inkOf(small, w, h);
         return centred(ink, w, h);
     }
@@ -77,17 +77,20 @@ public final class DigitPicture {
         }
     }
 
-    private static float[] shrink(float[] grey, int width, int step, int w, int h) {
+    private static float[] shrink(float[] grey, int width, int height, int step, int w, int h) {
+        // A strip may be thinner than a step.
+        int rows = Math.min(step, height);
+        int columns = Math.min(step, width);
         float[] small = new float[w * h];
         for (int y = 0; y < h; y++) {
             for (int x = 0; x < w; x++) {
                 float sum = 0;
-                for (int row = 0; row < step; row++) {
-                    for (int column = 0; column < step; column++) {
+                for (int row = 0; row < rows; row++) {
+                    for (int column = 0; column < columns; column++) {
                         sum += grey[(y * step + row) * width + x * step + column];
                     }
                 }
-                small[y * w + x] = sum / (step * step);
+                small[y * w + x] = sum / (rows * columns);
             }
         }
         return small;
