@@ -1,8 +1,9 @@
 """Writes the app's assets from the zoo: `python android_demo/tools/make_assets.py --data DIR`.
 
-    digits.edge/    a bundle of matmlp-mnist: the model for ExecuTorch, head, cascades
+    digits.edge/    a bundle of matmlp-mnist: the model for ExecuTorch, head, codes, cascades
     digits-core/    the same model's layers, which the core evaluates without an engine
     speech/         the spoken digits' FastGRNN
+    codes/          the class codes of matvit-omniglot, 968 words of 20 bits, to decode words with
 
 Everything but model.pte comes out of the core's exact arithmetic, so it is the same bytes on
 every machine; tests/test_android_assets.py makes it again. No picture or recording of a data
@@ -31,16 +32,20 @@ from edge_sdk.bundle.reference import (
     GRANULARITIES,
     evaluate,
     held_out,
+    known_distance,
     learn_all,
+    reference_codes,
     reference_head,
 )
 from edge_sdk.cascade import CoreFFN
+from edge_sdk.codes import CodeIndex
 from edge_sdk.console import command, progress, say
 from edge_sdk.source import Source, find_source
 
 MODEL = "matmlp-mnist"
 ASSETS = Path(__file__).resolve().parent.parent / "app" / "src" / "main" / "assets"
-BUNDLE, CORE, SPEECH = "digits.edge", "digits-core", "speech/digits.grnn"
+BUNDLE, CORE = "digits.edge", "digits-core"
+SPEECH, CODES = "speech/digits.grnn", "codes/omniglot.llc"
 SEED, N_NOISE = 0, 64
 DEFAULT = "risk-0.01"
 PICTURE = ("grey values in 0..1, ink 1 on black 0, 28 rows of 28; the digit's box scaled to 20 "
@@ -61,6 +66,7 @@ def make(out: Path, *, data: Path | None = None, report: Report = lambda text: N
         DataError: MNIST is not there.
         OutputError: `out` can not be written.
     """
+    from edge_sdk.zoo import matvit_codes
     from edge_sdk.zoo.fastgrnn import runtime_file
 
     source = find_source(MODEL, data=data, embedding_only=True)
@@ -68,8 +74,10 @@ def make(out: Path, *, data: Path | None = None, report: Report = lambda text: N
     ffn = CoreFFN.from_module(model.ffn, weights_sha256=source.weights_sha256())
     ffn.save(out / CORE)
     bundle = _bundle(out / BUNDLE, source, ffn, data, report)
-    (out / SPEECH).parent.mkdir(exist_ok=True)
+    for name in (SPEECH, CODES):
+        (out / name).parent.mkdir(exist_ok=True)
     shutil.copyfile(runtime_file(), out / SPEECH)
+    CodeIndex.build(matvit_codes.load().codebook, decoders=("ed", "ord")).save(out / CODES)
     return bundle
 
 
@@ -77,7 +85,8 @@ def _bundle(out: Path, source: Source, ffn: CoreFFN, data: Path | None, report: 
     from edge_sdk.export import export_all
     from edge_sdk.prove import Limits
 
-    head, cases = reference_head(source), held_out(MODEL, data=data)
+    head, codes = reference_head(source), reference_codes(MODEL)
+    cases = held_out(MODEL, data=data)
     mask = calibrating(len(cases))
     report("embedding MNIST's held-out digits on the core")
     pixels = cases.inputs["image"].reshape(len(cases), -1)
@@ -95,7 +104,8 @@ def _bundle(out: Path, source: Source, ffn: CoreFFN, data: Path | None, report: 
         notes |= {"labels": list(source.labels), "preprocessing": {"image": PICTURE},
                   "evaluated": evaluate(head, cascades, unseen, cases.labels[~mask])}
         return pack(out, models=[done.path], head=head, cascades=cascades, default=DEFAULT,
-                    notes=notes)
+                    codes=codes, notes=notes,
+                    unknown_distance=None if codes is None else known_distance(codes, known))
 
 
 def _without_pictures(source: Source) -> Source:

@@ -136,11 +136,11 @@ def reference_head(source: Source) -> Head:
 
 def reference_codes(model: str) -> CodeSignal | None:
     """Return the class codes of a reference model, None if it has none."""
-    if model != "matvit-omniglot":
-        return None
     from edge_sdk.zoo import matvit_codes
 
-    stored = matvit_codes.load()
+    if model not in matvit_codes.TRUNKS:
+        return None
+    stored = matvit_codes.load(trunk=model)
     # Verdicts compare distances: the table of all 2^20 words would be two megabytes for nothing.
     index = CodeIndex.build(stored.codebook, decoders=("ed", "ord"))
     return CodeSignal(index, tuple(Head.build([weight], [bias])

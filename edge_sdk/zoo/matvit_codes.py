@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from edge_sdk.nn.llc import LLCHead
 
 NAME, TRUNK = "matvit-omniglot-codes", "matvit-omniglot"
+TRUNKS = {TRUNK: "matvit_codes", "matmlp-mnist": "matmlp_codes"}
+"""Reference models that class codes are shipped for, and the module that trains these."""
 
 Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -69,30 +72,32 @@ class MatvitCodes:
         return found
 
 
-def load(folder: Path | None = None) -> MatvitCodes:
+def load(folder: Path | None = None, *, trunk: str = TRUNK) -> MatvitCodes:
     """Return the shipped codes, verified against their trunk; loads no torch.
 
     Args:
         folder: Holds the weights of the codes and of the trunk; the zoo's by default.
+        trunk: One of `TRUNKS`.
 
     Raises:
         CheckpointError: A file is absent or damaged, or the codes are of other trunk weights.
     """
     folder = folder or zoo.WEIGHTS
-    path = folder / f"{NAME}.safetensors"
+    path = folder / f"{trunk}-codes.safetensors"
     arrays, metadata = _read(path)
-    digest, trunk = weights_digest(arrays), weights_digest(
-        _read(folder / f"{TRUNK}.safetensors")[0])
-    _demand(path, "float32 layers, each as wide as the next one takes, and an int8 codebook of +-1",
-            "these arrays" if _fit_together(arrays) else f"others, {sorted(arrays)}",
-            "these arrays")
-    _demand(path, "its own digest", metadata.get("weights_sha256"), digest)
-    _demand(path, f"codes of {TRUNK} {trunk[:12]}", metadata.get("trunk_sha256"), trunk)
-    card_file = zoo.CARDS / f"{NAME}.json"
+    digest, trunk_digest = weights_digest(arrays), weights_digest(
+        _read(folder / f"{trunk}.safetensors")[0])
+    demand = partial(_demand, path, trunk)
+    demand("float32 layers, each as wide as the next one takes, and an int8 codebook of +-1",
+           "these arrays" if _fit_together(arrays) else f"others, {sorted(arrays)}",
+           "these arrays")
+    demand("its own digest", metadata.get("weights_sha256"), digest)
+    demand(f"codes of {trunk} {trunk_digest[:12]}", metadata.get("trunk_sha256"), trunk_digest)
+    card_file = zoo.CARDS / f"{trunk}-codes.json"
     card = json.loads(card_file.read_text(encoding="utf-8")) if card_file.is_file() else None
     if card is not None and card["weights"]["sha256"] != digest:
         card = None  # figures of other weights would be false here
-    return MatvitCodes(_layers(arrays), arrays["codebook"], card, digest, trunk)
+    return MatvitCodes(_layers(arrays), arrays["codebook"], card, digest, trunk_digest)
 
 
 def _layers(arrays: Mapping[str, NDArray[Any]]) -> tuple[Layer, ...]:
@@ -127,10 +132,11 @@ def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
                               hint="it is absent or damaged: copy it again") from error
 
 
-def _demand(path: Path, expected: str, got: object, wanted: object) -> None:
+def _demand(path: Path, trunk: str, expected: str, got: object, wanted: object) -> None:
     if got != wanted:
         raise CheckpointError(expected, str(got), where=str(path), hint=(
-            f"python -m edge_sdk.zoo.matvit_codes train makes them for the {TRUNK} that is here"))
+            f"python -m edge_sdk.zoo.{TRUNKS[trunk]} train makes them for the {trunk} that is "
+            "here"))
 
 
 # --- command --------------------------------------------------------------------------
@@ -194,19 +200,20 @@ def train(
                         "seconds": seconds},
         "commands": [f"python -m edge_sdk.zoo.matvit_codes train --data DIR --threads {threads}"],
     }
-    _write(head, codes, card)
+    write(head, codes, card)
 
 
-def _write(head: LLCHead, codes: MatvitCodes, card: dict[str, Any]) -> None:
-    """Write weights and card, all of them or none."""
+def write(head: LLCHead, codes: MatvitCodes, card: dict[str, Any]) -> None:
+    """Write weights and card of a head trained for a trunk, all of them or none."""
     from edge_sdk.checkpoint import save_weights
     from edge_sdk.zoo.matvit_codes_card import render
 
-    finals = [zoo.WEIGHTS / f"{NAME}.safetensors",
-              *(zoo.CARDS / f"{NAME}.{kind}" for kind in ("json", "md"))]
+    name, trunk = card["name"], card["trunk"]["name"]
+    finals = [zoo.WEIGHTS / f"{name}.safetensors",
+              *(zoo.CARDS / f"{name}.{kind}" for kind in ("json", "md"))]
     with publish(*finals) as (as_weights, as_json, as_markdown):
         digest = save_weights(_as_stored(head), as_weights, {
-            "recipe": NAME, "trunk": TRUNK, "bits": head.bits, "seed": card["recipe"]["seed"],
+            "recipe": name, "trunk": trunk, "bits": head.bits, "seed": card["recipe"]["seed"],
             "trunk_sha256": codes.trunk_sha256})
         card["weights"] = {
             "file": finals[0].name, "bytes": as_weights.stat().st_size, "sha256": digest,

@@ -26,6 +26,14 @@ N_UNKNOWN, N_SUBSET = 2000, 200
 SEED = 0
 """Of the noise."""
 
+OMNIGLOT_LIMITS = (
+    "- Unseen alphabets are not measured: the trunk was trained on all of these classes, so",
+    "  for it there are none. `llc-omniglot` has such figures, with a trunk of its own.",
+    "- MNIST, CIFAR-10 and noise stand in for unknown inputs. Characters of other alphabets",
+    "  are nearer to Omniglot than these, and likely harder to reject. A digit may also look",
+    "  like a letter of Omniglot: not every accepted one is an error.",
+)
+
 Floats = NDArray[np.floating[Any]]
 Card = Mapping[str, Any]
 
@@ -66,15 +74,16 @@ def _even(array: NDArray[Any], n: int) -> NDArray[Any]:
 
 def measure(
     codes: MatvitCodes, data: Dataset, unknown: Mapping[str, NDArray[np.uint8]],
-    matrix: MatvitCodes,
+    matrix: MatvitCodes | None = None, *, trunk: zoo.Reference | None = None,
 ) -> dict[str, Any]:
     """Return the figures of `codes` on the held-out images and on `unknown` ones.
 
     Args:
         codes: What is measured, on the shipped trunk.
-        data: All of Omniglot.
-        unknown: Sets of images (n, 1, 32, 32), 0..255, that are of no class.
+        data: The trunk's data set.
+        unknown: Sets of images of the data set's shape, 0..255, that are of no class.
         matrix: Codes with a projection alone, whose classification alone is measured.
+        trunk: Whose codes they are; `matvit-omniglot` by default.
     """
     import torch
 
@@ -85,7 +94,8 @@ def measure(
     from edge_sdk.zoo.matvit_codes_training import embeddings
     from edge_sdk.zoo.training import normalize
 
-    trunk, truth, bits = zoo.load(TRUNK), data.test_labels, codes.codebook.shape[1]
+    trunk = trunk or zoo.load(TRUNK)
+    truth, bits = data.test_labels, codes.codebook.shape[1]
     with torch.no_grad():  # of each granularity, embeddings and the trunk's probabilities
         known, *away = ([(e.numpy(), trunk.model.head(e).double().softmax(1).numpy())
                          for e in embeddings(trunk.model, normalize(images, trunk.recipe,
@@ -102,11 +112,11 @@ def measure(
         rows[name] = figures(codes, i) | _against_unknown(
             words, truth, sides[0], dict(zip(unknown, sides[1:], strict=True)))
     same = {key: rows["XL"][key] for key in ("bits", "unique_codes", "collisions")}
-    beside = {name: figures(matrix, i) for i, name in enumerate(TRAINED_NAMES)}
+    beside = {} if matrix is None else {"matrix": {
+        "shipped": False, "parameters": matrix.n_parameters,
+        "granularities": {name: figures(matrix, i) for i, name in enumerate(TRAINED_NAMES)}}}
     return {"n": len(truth), "n_subset": N_SUBSET, **same, "granularities": rows,
-            "n_unknown": {name: len(x) for name, x in unknown.items()},
-            "matrix": {"shipped": False, "parameters": matrix.n_parameters,
-                       "granularities": beside}}
+            "n_unknown": {name: len(x) for name, x in unknown.items()}, **beside}
 
 
 def _against_unknown(words: NDArray[np.uint64], truth: NDArray[np.int64], known: tuple[Floats, ...],
@@ -187,6 +197,8 @@ def _codes(card: Card) -> list[str]:
 
 
 def _matrix(card: Card) -> list[str]:
+    if "matrix" not in card:
+        return []
     beside, ours = card["matrix"], card["granularities"]
     rows = beside["granularities"]
     gains = {key: [100 * (ours[name][key]["value"] - row[key]["value"])
@@ -257,11 +269,7 @@ def _at(radii: list[int]) -> str:
 def _limits(card: Card) -> list[str]:
     return [
         "## Limits", "",
-        "- Unseen alphabets are not measured: the trunk was trained on all of these classes, so",
-        "  for it there are none. `llc-omniglot` has such figures, with a trunk of its own.",
-        "- MNIST, CIFAR-10 and noise stand in for unknown inputs. Characters of other alphabets",
-        "  are nearer to Omniglot than these, and likely harder to reject. A digit may also look",
-        "  like a letter of Omniglot: not every accepted one is an error.",
+        *card.get("limits", OMNIGLOT_LIMITS),
         "- Hyper-parameters were chosen in trials read on this held-out split: the top-1 figures",
         "  are slightly optimistic. No epoch was chosen, and nothing by unknown inputs.",
         f"- One seed ({card['recipe']['seed']}); a standard error covers the choice of images.", "",
@@ -271,14 +279,15 @@ def _limits(card: Card) -> list[str]:
 def _made(card: Card) -> list[str]:
     recipe, made = card["recipe"], card["environment"]
     seconds = made["seconds"]
+    matrix = f", the matrix {seconds['matrix']} s" if "matrix" in seconds else ""
     return [
         "## Made by", "",
         f"{recipe['passes']} augmented passes over the training images, embedded at each "
-        "granularity; phase 1 of", f"{recipe['codebook_epochs']} epochs; {recipe['rounds']} rounds "
+        "granularity; phase 1 of", f"{recipe['codebook_epochs']} epochs; {recipe['rounds']} round"
+        f"{'' if recipe['rounds'] == 1 else 's'} "
         f"of turning class bits ({recipe['bits_turned']} in all) and {recipe['round_epochs']} "
         "epochs of phase 2.", "An epoch is as many views as there are training images.", "",
         f"torch {made['torch']}, {made['threads']} thread(s), {made['device']}: embedding "
-        f"{seconds['embedding']} s, training {seconds['shipped']} s, the matrix "
-        f"{seconds['matrix']} s.", "",
+        f"{seconds['embedding']} s, training {seconds['shipped']} s{matrix}.", "",
         "```", *card["commands"], "```",
     ]

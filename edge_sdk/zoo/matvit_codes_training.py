@@ -63,8 +63,8 @@ MATRIX = HeadRecipe(hidden=None, lr=1e-2, round_lr=3e-2)
 """Measured beside the shipped one: what a projection alone can do."""
 
 
-def views_of(trunk: Reference, data: Dataset) -> Tensor:
-    """Return embeddings of `PASSES` augmentations of the training images, (4 * PASSES, n, d)."""
+def views_of(trunk: Reference, data: Dataset, passes: int = PASSES) -> Tensor:
+    """Return embeddings of augmentations of the training images, (4 * passes, n, d)."""
     import torch
 
     from edge_sdk.zoo.training import normalize
@@ -72,7 +72,7 @@ def views_of(trunk: Reference, data: Dataset) -> Tensor:
     images = normalize(data.train_images, trunk.recipe, data.pixel_max)
     generator = torch.Generator().manual_seed(SEED)
     return torch.cat([embeddings(trunk.model, trunk.recipe.augment(images, generator))
-                      for _ in range(PASSES)])
+                      for _ in range(passes)])
 
 
 def embeddings(model: Any, images: Tensor, batch_size: int = 256) -> Tensor:
