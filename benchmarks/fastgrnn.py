@@ -179,7 +179,7 @@ def _in_core(source: SequenceSource) -> dict[str, Answers]:
 
 
 def _in_c(path: Path, name: str, source: SequenceSource) -> Answers:
-    from edge_sdk.exporters.c_compiler import compile_c, host_compiler
+    from edge_sdk.compiler import compile_c, host_compiler
 
     compiler, library = host_compiler(), path.with_suffix(".so")
     assert compiler is not None

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.fastgrnn_calls import CHUNK, N_FRAMES, N_HIDDEN, N_INPUTS, frames, weights
-from edge_sdk.exporters.c_compiler import compile_c, host_compiler
+from edge_sdk.compiler import compile_c, host_compiler
 from edge_sdk.exporters.sequences import to_executorch, to_onnx
 from edge_sdk.exporters.sequences.modules import Chunk, Step
 from edge_sdk.exporters.sequences.request import Files, SequenceRequest

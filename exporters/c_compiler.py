@@ -1,24 +1,20 @@
-"""Runs C compilers: a generated model on this machine, and its size on a microcontroller."""
+"""A generated model run on this machine, and its size on a microcontroller."""
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_sdk.compiler import TIMEOUT_S, compile_c, version
 from edge_sdk.errors import ComparisonError
 
-STRICT = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
 DEVICE = "Cortex-M0+"
 DEVICE_COMPILER, DEVICE_SIZE = "arm-none-eabi-gcc", "arm-none-eabi-size"
 DEVICE_FLAGS = ("-mcpu=cortex-m0plus", "-mthumb", "-Os", "-std=c99", "-ffunction-sections",
                 "-fdata-sections")
-_TIMEOUT_S = 300
 
 
 @dataclass(frozen=True)
@@ -40,39 +36,6 @@ class Footprint:
     compiler: str
 
 
-def host_compiler() -> list[str] | None:
-    """Return this machine's C compiler as a command: $CC, cc, gcc or clang; None without."""
-    named = shlex.split(os.environ.get("CC", ""))
-    for command in (named, ["cc"], ["gcc"], ["clang"]):
-        if command and shutil.which(command[0]):
-            return command
-    return None
-
-
-def version(command: Sequence[str]) -> str:
-    """Return a compiler's name and version, such as `gcc 12.2.0`."""
-    done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False,
-                          timeout=_TIMEOUT_S)
-    numbers = re.findall(r"\d+\.\d+(?:\.\d+)?", done.stdout.partition("\n")[0])
-    return " ".join([Path(command[0]).name, *numbers[-1:]])
-
-
-def compile_c(command: Sequence[str], sources: Sequence[Path], out: Path,
-              flags: Sequence[str] = STRICT) -> None:
-    """Compile and link `sources`, or only compile with -c among the flags.
-
-    Raises:
-        ComparisonError: The compiler refused them.
-    """
-    done = subprocess.run([*command, *flags, *map(str, sources), "-o", str(out)],
-                          capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
-    if done.returncode != 0:
-        lines = [line for line in done.stderr.splitlines() if "error" in line]
-        raise ComparisonError("C that compiles without a warning", (lines or ["an error"])[0],
-                              where=shlex.join(command),
-                              hint="a fault of the exporter or the compiler: no file was written")
-
-
 def run_program(program: Path, data: bytes) -> bytes:
     """Return what a generated harness writes for `data`.
 
@@ -80,7 +43,7 @@ def run_program(program: Path, data: bytes) -> bytes:
         ComparisonError: The self-test failed, or the program did.
     """
     done = subprocess.run([str(program)], input=data, capture_output=True, check=False,
-                          timeout=_TIMEOUT_S)
+                          timeout=TIMEOUT_S)
     if done.returncode != 0:
         what = {1: "its self-test failed", 2: "too little input or output",
                 3: "an input was refused"}.get(done.returncode, f"status {done.returncode}")
@@ -135,6 +98,6 @@ def worst_stack(graph: str) -> int | None:
 
 def _size(object_file: Path) -> int:
     done = subprocess.run([DEVICE_SIZE, str(object_file)], capture_output=True, text=True,
-                          check=True, timeout=_TIMEOUT_S)
+                          check=True, timeout=TIMEOUT_S)
     text, data, *_ = done.stdout.splitlines()[1].split()
     return int(text) + int(data)

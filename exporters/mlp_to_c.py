@@ -17,15 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.artifact import Comparison, publish
+from edge_sdk.compiler import compile_c, host_compiler, version
 from edge_sdk.errors import ComparisonError, UnsupportedModel
-from edge_sdk.exporters.c_compiler import (
-    Footprint,
-    compile_c,
-    footprint,
-    host_compiler,
-    run_program,
-    version,
-)
+from edge_sdk.exporters.c_compiler import Footprint, footprint, run_program
 from edge_sdk.exporters.c_source import Files, c_name, check_name
 from edge_sdk.exporters.mlp_integer import IntegerMLP, quantize
 from edge_sdk.exporters.mlp_layers import (

@@ -21,8 +21,9 @@ torch = pytest.importorskip("torch")
 import tiny  # noqa: E402
 
 import edge_sdk  # noqa: E402
-from edge_sdk import bench, containers, inspect, selftest, source  # noqa: E402
+from edge_sdk import containers, inspect, selftest, source  # noqa: E402
 from edge_sdk.artifact import SUFFIX, Golden, open_artifact, pack_array, unpack_array  # noqa: E402
+from edge_sdk.bench import __main__ as bench  # noqa: E402
 from edge_sdk.engines import process  # noqa: E402
 from edge_sdk.errors import (  # noqa: E402
     CheckpointError,
@@ -425,7 +426,7 @@ def test_export_is_callable_whatever_was_imported_before(lines):
 @pytest.mark.parametrize("lines", [
     "import edge_sdk",
     "import edge_sdk; edge_sdk.Artifact; edge_sdk.open_artifact; edge_sdk.load; edge_sdk.export",
-    "import edge_sdk.engines, edge_sdk.selftest, edge_sdk.bench, edge_sdk.inspect",
+    "import edge_sdk.engines, edge_sdk.selftest, edge_sdk.bench.child, edge_sdk.inspect",
 ])
 def test_importing_the_package_loads_no_torch_no_toolchain_and_no_exporter(lines):
     heavy = ("torch", "onnx", "onnxruntime", "onnxscript", "executorch", "torchao",
@@ -489,17 +490,6 @@ def test_a_damaged_file_ends_every_command_with_status_1(artifact, run_command, 
     assert (status, out) == (1, "")
     assert err.startswith("FormatError: expected bytes as they were sealed")
     assert wordy(err)
-
-
-def test_bench_prints_a_line_for_each_file_and_granularity(artifact, run_command):
-    files = [artifact("onnx", "elastic"), artifact("litert")]
-    status, out, err = run_command(bench.app, *(f.path for f in files), "--repeats", 2)
-    assert (status, err) == (0, "")
-    assert [line.split()[:2] for line in out.splitlines()] == [
-        ["file", str(files[0].path)], ["run", "S"], ["run", "S+XL"], ["run", "XL"],
-        ["file", str(files[1].path)], ["run", "M"]]
-    status, out, _ = run_command(bench.app, files[1].path, "--repeats", 2, "--json")
-    assert json.loads(out)[str(files[1].path)]["repeats"] == 2
 
 
 def test_inspect_prints_what_the_file_says_and_json_all_of_it(artifact, run_command):

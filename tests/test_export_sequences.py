@@ -18,8 +18,9 @@ import tiny_sequence as tiny  # noqa: E402
 from conftest import TOOLCHAINS  # noqa: E402
 
 import edge_sdk  # noqa: E402
-from edge_sdk import bench, inspect, selftest  # noqa: E402
+from edge_sdk import inspect, selftest  # noqa: E402
 from edge_sdk.artifact import SUFFIX, Metadata, open_artifact, unpack_array  # noqa: E402
+from edge_sdk.bench import __main__ as bench  # noqa: E402
 from edge_sdk.engines import process  # noqa: E402
 from edge_sdk.errors import (  # noqa: E402
     CheckpointError,
@@ -358,7 +359,6 @@ def test_the_printed_lines_of_all_commands_are_those_of_the_golden_file(
         (app, ["--model", "tiny_sequence:source", "--target", "onnx", "--out", tmp_path]),
         (inspect.app, [tmp_path / "tiny_sequence-source.onnx"]),
         (selftest.app, [tmp_path / "tiny_sequence-source.onnx"]),
-        (bench.app, [tmp_path / "tiny_sequence-source-step.onnx", "--repeats", 2]),
     ]
     for command, arguments in steps:
         status, out, err = run_command(command, *arguments)
@@ -377,10 +377,10 @@ def test_the_commands_work_on_the_files_of_every_engine(done, run_command):
                                                                ["check", "step"]]
     assert all(line.endswith("  ok") and " 2 golden " in line for line in out.splitlines())
     if done.path.suffix != ".pte":  # a process of ExecuTorch takes seconds; exporting measured it
-        status, out, err = run_command(bench.app, done.path, "--repeats", 2, "--json")
+        status, out, err = run_command(bench.app, done.path, "--quick", "--json")
         assert (status, err) == (0, "")
-        measured = json.loads(out)[str(done.path)]
-        assert list(measured["latency_ms"]) == FILES[_file(done)][1]
+        measured, = json.loads(out)["files"]
+        assert [row["name"] for row in measured["rows"]] == FILES[_file(done)][1]
     status, out, err = run_command(inspect.app, done.path, "--json")
     assert (status, err) == (0, "")
     assert json.loads(out) == {"sha256": done.sha256, **json.loads(done.metadata.to_json())}

@@ -20,6 +20,7 @@ pytest.importorskip("sklearn")
 from torch import nn  # noqa: E402
 from torch.nn.utils import prune  # noqa: E402
 
+from edge_sdk.compiler import STRICT, compile_c, host_compiler  # noqa: E402
 from edge_sdk.data import digits  # noqa: E402
 from edge_sdk.errors import (  # noqa: E402
     CheckpointError,
@@ -36,7 +37,7 @@ from edge_sdk.exporters.mlp_to_c import export  # noqa: E402
 FIRMWARE = Path(__file__).resolve().parent.parent / "runtime/examples/microcontroller"
 FORMS = ("none", "int8")
 
-needs_compiler = pytest.mark.skipif(c_compiler.host_compiler() is None, reason="no C compiler")
+needs_compiler = pytest.mark.skipif(host_compiler() is None, reason="no C compiler")
 needs_arm = pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None,
                                reason="no arm-none-eabi-gcc")
 needs_qemu = pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="no QEMU")
@@ -98,8 +99,8 @@ def answers(done, model, inputs) -> tuple[np.ndarray, np.ndarray]:
         (mlp_source.TEMPLATES / "mlp_harness.c").read_text(),
         {"name": done.name, "NAME": done.name.upper(), "header": done.header.name}, set())
     (folder / "harness.c").write_text(harness)
-    c_compiler.compile_c(["cc"], [done.path, folder / "harness.c"], folder / done.name,
-                         [*c_compiler.STRICT, f"-I{done.path.parent}"])
+    compile_c(["cc"], [done.path, folder / "harness.c"], folder / done.name,
+                         [*STRICT, f"-I{done.path.parent}"])
     out = c_compiler.run_program(folder / done.name, inputs.tobytes())
     return mlp_to_c.read(out, model, len(inputs))
 
@@ -217,7 +218,7 @@ def test_a_microcontroller_gives_the_twins_integers_on_all_digits(
                written["int8"].path]
     limits = [f"-Wl,--defsym={limit}" for limit in
               ("FLASH_BYTES=8192", "RAM_BYTES=1536", "STACK_BYTES=512")]
-    c_compiler.compile_c(["arm-none-eabi-gcc"], sources, tmp_path / "firmware.elf", [
+    compile_c(["arm-none-eabi-gcc"], sources, tmp_path / "firmware.elf", [
         f"-mcpu={core}", "-mthumb", "-Os", "-std=c99", "-ffreestanding", "-Wall", "-Wextra",
         "-Wpedantic", "-Werror", "-fno-tree-loop-distribute-patterns", f"-I{FIRMWARE}",
         f"-I{written['int8'].path.parent}", "-T", str(FIRMWARE / "firmware.ld"), *limits,
@@ -351,7 +352,7 @@ def test_the_sanitizers_find_nothing_on_the_hardest_inputs(kind, form, compiler,
                                     np.int32 if form == "int8" else np.float32), 1e-3), facts=[])
     for name, text in (("m.h", files.header), ("m.c", files.source), ("main.c", files.harness)):
         (tmp_path / name).write_text(text)
-    c_compiler.compile_c([compiler], [tmp_path / "m.c", tmp_path / "main.c"], tmp_path / "main", [
+    compile_c([compiler], [tmp_path / "m.c", tmp_path / "main.c"], tmp_path / "main", [
         "-std=c99", "-O1", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror",
         "-fsanitize=undefined,address", "-fno-sanitize-recover=all"])
     ran = c_compiler.run_program(tmp_path / "main", x.tobytes())
@@ -368,7 +369,7 @@ def test_the_sanitizers_find_nothing_on_the_hardest_inputs(kind, form, compiler,
 def test_a_microcontroller_needs_no_library_for_the_integers(kind, optimize, tmp_path):
     model = MODELS[kind]()
     done = export(model, tmp_path / "m.c", samples=samples_of(model), quantize="int8")
-    c_compiler.compile_c(["arm-none-eabi-gcc"], [done.path], tmp_path / "m.o",
+    compile_c(["arm-none-eabi-gcc"], [done.path], tmp_path / "m.o",
                          ["-mcpu=cortex-m0plus", "-mthumb", optimize, "-std=c99", "-Wall",
                           "-Wextra", "-Wpedantic", "-Werror", "-c"])
     symbols = subprocess.run(["arm-none-eabi-nm", "-u", str(tmp_path / "m.o")],
@@ -463,7 +464,7 @@ int main(void)
     return 0;
 }}
 """)
-    c_compiler.compile_c(["cc"], [tmp_path / "main.c", done.path], tmp_path / "main")
+    compile_c(["cc"], [tmp_path / "main.c", done.path], tmp_path / "main")
     ran = subprocess.run([str(tmp_path / "main")], capture_output=True, check=False, timeout=60)
     assert ran.returncode == 0
     assert ran.stdout.decode() == '[quo"te][n\u00e9e][][]'
@@ -492,7 +493,7 @@ int main(void)
     return memcmp(&before, &state, sizeof state) == 0 ? 0 : 3;
 }}
 """)
-    c_compiler.compile_c(["cc"], [tmp_path / "main.c", done.path], tmp_path / "main")
+    compile_c(["cc"], [tmp_path / "main.c", done.path], tmp_path / "main")
     assert subprocess.run([str(tmp_path / "main")], check=False, timeout=60).returncode == 0
 
 
@@ -508,7 +509,7 @@ def test_the_self_test_notices_a_changed_weight(form, tmp_path):
     done.path.write_text(changed)
     (tmp_path / "main.c").write_text('#include "m.h"\nstatic m_state s;\n'
                                      "int main(void) { return m_selftest(&s); }\n")
-    c_compiler.compile_c(["cc"], [tmp_path / "main.c", done.path], tmp_path / "main")
+    compile_c(["cc"], [tmp_path / "main.c", done.path], tmp_path / "main")
     assert subprocess.run([str(tmp_path / "main")], check=False, timeout=60).returncode == 1
 
 

@@ -14,7 +14,8 @@ import tiny_sequence as tiny  # noqa: E402
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from edge_sdk import bench, containers, freeze, inspect, selftest  # noqa: E402
+from edge_sdk import containers, freeze, inspect, selftest  # noqa: E402
+from edge_sdk.bench import __main__ as bench  # noqa: E402
 from edge_sdk.engines import SequenceModel, load  # noqa: E402
 from edge_sdk.errors import EdgeError, FormatError, GranularityError, ShapeError  # noqa: E402
 

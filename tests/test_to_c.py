@@ -13,6 +13,7 @@ import pytest
 from fastgrnn_models import features, oracle, weights
 
 from edge_sdk.audio.logmel import LogMelConfig, log_mel
+from edge_sdk.compiler import STRICT, compile_c
 from edge_sdk.data import fsdd
 from edge_sdk.errors import ComparisonError, OutputError, ShapeError, UnsupportedModel
 from edge_sdk.exporters import c_compiler, c_source, to_c
@@ -73,8 +74,8 @@ def write(folder: Path, model, sequences, *, name="kws", quantize="int8", **opti
 def build(folder: Path, source: str, *files: str, compiler="gcc", flags=()) -> Path:
     """Compile a program of ours with generated files; every warning is an error."""
     (folder / "main.c").write_text(source, encoding="ascii")
-    c_compiler.compile_c([compiler], [folder / "main.c", *(folder / f for f in files)],
-                         folder / "main", [*c_compiler.STRICT, *flags])
+    compile_c([compiler], [folder / "main.c", *(folder / f for f in files)],
+                         folder / "main", [*STRICT, *flags])
     return folder / "main"
 
 
@@ -89,7 +90,7 @@ def sanitized(folder: Path, model, sequences, compiler: str, flags: list[str]) -
                               golden=to_c._golden(model, inputs[0]), facts=[])
     for name, text in (("kws.h", files.header), ("kws.c", files.source), ("main.c", files.harness)):
         (folder / name).write_text(text, encoding="ascii")
-    c_compiler.compile_c([compiler], [folder / "kws.c", folder / "main.c"], folder / "main",
+    compile_c([compiler], [folder / "kws.c", folder / "main.c"], folder / "main",
                          ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", *flags])
     data = b"".join(np.int32(len(x)).tobytes() + x.tobytes() for x in inputs)
     got = to_c._read(c_compiler.run_program(folder / "main", data), model, list(map(len, inputs)))
@@ -190,7 +191,7 @@ def test_a_microcontroller_needs_only_float32_for_the_floats(kind, tmp_path):
 
 
 def undefined(folder: Path, optimize: str) -> set[str]:
-    c_compiler.compile_c(["arm-none-eabi-gcc"], [folder / "kws.c"], folder / "kws.o",
+    compile_c(["arm-none-eabi-gcc"], [folder / "kws.c"], folder / "kws.o",
                          ["-mcpu=cortex-m0plus", "-mthumb", optimize, "-std=c99", "-Wall",
                           "-Wextra", "-Wpedantic", "-Werror", "-c"])
     done = subprocess.run(["arm-none-eabi-nm", "-u", str(folder / "kws.o")], capture_output=True,
@@ -400,8 +401,8 @@ def test_two_models_fit_into_one_program_of_c_or_cpp(tmp_path):
         objects = []
         for name in ("first", "second"):
             objects.append(tmp_path / f"{name}.o")
-            c_compiler.compile_c(["gcc"], [tmp_path / f"{name}.c"], objects[-1], ["-c"])
-        c_compiler.compile_c(["g++"], [tmp_path / "main.cpp", *objects], tmp_path / "main",
+            compile_c(["gcc"], [tmp_path / f"{name}.c"], objects[-1], ["-c"])
+        compile_c(["g++"], [tmp_path / "main.cpp", *objects], tmp_path / "main",
                              ["-Wall", "-Wextra", "-Wpedantic", "-Werror"])
         assert run(tmp_path / "main").returncode == 0
 

@@ -142,18 +142,30 @@ def _child(folder: str, request: dict[str, Any]) -> dict[str, Any]:
                           env=environment, capture_output=True, text=True, check=False)
     answer = Path(folder) / "answer.json"
     if done.returncode != 0 or not answer.exists():
-        raise EngineError("an engine that answers", _death(done.returncode, done.stderr),
+        raise EngineError("an engine that answers", death(done.returncode, done.stderr),
                           where=request["path"],
                           hint="the engine refused the model; try another --target")
     result: dict[str, Any] = json.loads(answer.read_text())
     if "error" in result:
-        kind = getattr(errors, result["error"]["kind"])
-        raise kind(result["error"]["expected"], result["error"]["got"],
-                   where=result["error"]["where"], hint=result["error"]["hint"])
+        raise unpack_error(result["error"])
     return result
 
 
-def _death(code: int, stderr: str) -> str:
+def pack_error(error: EdgeError) -> dict[str, Any]:
+    """Return an error as JSON, for the process that waits for an answer."""
+    return {"kind": type(error).__name__, "expected": error.expected, "got": error.got,
+            "where": error.where, "hint": error.hint}
+
+
+def unpack_error(packed: dict[str, Any]) -> EdgeError:
+    """Return the error that `pack_error` packed."""
+    error: EdgeError = getattr(errors, packed["kind"])(
+        packed["expected"], packed["got"], where=packed["where"], hint=packed["hint"])
+    return error
+
+
+def death(code: int, stderr: str) -> str:
+    """Say how a process ended: its signal or status, and the last line it wrote to stderr."""
     last = [line for line in stderr.strip().splitlines() if line.strip()][-1:] or ["no word"]
     if code < 0:
         return f"{signal.Signals(-code).name}: {last[0]}"
@@ -169,8 +181,7 @@ def _answer(folder: Path) -> None:
         result = {"run": _run, "run_sequences": _run_sequences, "measure": _measure}[
             request["do"]](folder, request)
     except EdgeError as error:
-        result = {"error": {"kind": type(error).__name__, "expected": error.expected,
-                            "got": error.got, "where": error.where, "hint": error.hint}}
+        result = {"error": pack_error(error)}
     (folder / "answer.json").write_text(json.dumps(result))
 
 
@@ -220,16 +231,11 @@ def _measure(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
 
     metadata = open_artifact(request["path"]).metadata
     engine_class(metadata.target).prepare()
-    golden = {name: unpack_array(packed) for name, packed in metadata.golden.inputs.items()}
     base_mb = resident_mb(reset_peak=True)
     start = time.perf_counter()
     model = load(request["path"], threads=request["threads"])
     load_ms = (time.perf_counter() - start) * 1e3
-    frames: dict[str, int] = {}
-    if metadata.sequence is None:
-        calls = _granularity_calls(model, golden, request["granularities"])
-    else:
-        calls, frames = _method_calls(model, golden)
+    calls, frames = calls_of(model, request["granularities"])
     for call in calls.values():
         call(0)
     peak_mb = peak_resident_mb()
@@ -246,6 +252,25 @@ def _measure(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
         "peak_rss_mb": None if peak_mb is None or base_mb is None else peak_mb - base_mb,
         "repeats": request["repeats"], "threads": request["threads"], "frames": frames,
     }
+
+
+def calls_of(
+    model: Any, names: Sequence[str] | None = None
+) -> tuple[dict[str, Callable[[int], object]], dict[str, int]]:
+    """Return what can be asked of a loaded file on its golden inputs, and frames a call.
+
+    Args:
+        model: What `edge_sdk.engines.load` gave.
+        names: Granularities; all by default. Of a recurrent model all methods are returned.
+
+    Returns:
+        By name, a function of the turn: each turn takes the next golden case.
+    """
+    golden = {name: unpack_array(packed)
+              for name, packed in model.metadata.golden.inputs.items()}
+    if model.metadata.sequence is None:
+        return _granularity_calls(model, golden, names), {}
+    return _method_calls(model, golden)
 
 
 def _granularity_calls(
