@@ -33,8 +33,7 @@ check_tools() {
     command -v "${pair%%:*}" > /dev/null || missing+=("${pair##*:}")
   done
   [ -r "$framework" ] || missing+=(android-framework-res)
-  [ -r /usr/include/android/nativehelper/jni.h ] || [ -r /usr/include/nativehelper/jni.h ] ||
-    dpkg -s android-libnativehelper-dev > /dev/null 2>&1 || missing+=(android-libnativehelper-dev)
+  [ -r /usr/include/android/nativehelper/jni.h ] || missing+=(android-libnativehelper-dev)
   [ ${#missing[@]} = 0 ] ||
     fail "missing: apt-get install --no-install-recommends ${missing[*]}"
 }
@@ -61,8 +60,9 @@ build_libraries() {
 
 compile_resources() {
   step resource "aapt, $(find "$main/res" -name '*.xml' | wc -l) files"
-  sed "s/<manifest /<manifest package=\"$application_id\" /" "$main/AndroidManifest.xml" \
-    > "$work/AndroidManifest.xml"
+  sed -e "s/<manifest /<manifest package=\"$application_id\" /" \
+    -e 's/<application/<application android:extractNativeLibs="false"/' \
+    "$main/AndroidManifest.xml" > "$work/AndroidManifest.xml"
   mkdir -p "$work/gen"
   aapt package -f -m -J "$work/gen" -M "$work/AndroidManifest.xml" -S "$main/res" -A "$main/assets" \
     -I "$framework" --min-sdk-version "$min_sdk" --target-sdk-version "$target_sdk" \

@@ -108,6 +108,11 @@ def test_libraries_lie_at_16_kb_in_the_zip_and_in_memory(apk):
     assert len(names) == len(properties()["edge.abis"].split(","))
 
 
+def test_libraries_are_run_where_they_lie_in_the_apk(apk):
+    tree = run("aapt", "dump", "xmltree", apk, "AndroidManifest.xml")
+    assert re.search(r"extractNativeLibs\(0x[0-9a-f]+\)=\(type 0x12\)0x0\b", tree)
+
+
 def test_every_asset_of_the_tree_is_in_the_apk_unchanged(apk):
     with zipfile.ZipFile(apk) as archive:
         held = {name: archive.read(name) for name in archive.namelist()

@@ -54,7 +54,11 @@ def write_answers(made: Path) -> None:
     for name, plan in (plans | bundle.cascades).items():
         for i in range(N_PICTURES):
             answer = plan.classify(lambda granularity, i=i: known[granularity][i])
-            lines.append(f"{i} {name} {answer.id} {answer.level} {answer.confidence!r}\n")
+            code = bundle.codes.words(known[answer.level.granularity][i : i + 1])
+            distance = int(bundle.codes.codes.nearest(code).distances[0])
+            near = "true" if distance < bundle.manifest.unknown_distance else "false"
+            lines.append(f"{i} {name} {answer.id} {answer.level} {answer.confidence!r} {near} "
+                         f"{distance}\n")
     (made / "answers.txt").write_text("".join(lines))
 
 
@@ -141,12 +145,13 @@ def test_digits_as_a_camera_sees_them_are_recognised(junit, data_root):
 
 def test_the_shared_json_has_unknown_as_null_and_units_in_names(junit):
     content = json.loads((junit[1] / "bench.json").read_text())
-    bundle, speech, broken = content["files"]
+    bundle, codes, speech, broken = content["files"]
     assert content["machine"]["python"] is None
     assert len(content["machine"]["key"]) == 16
     assert {row["kind"] for row in bundle["rows"]} == {"granularity", "cascade", "level", "method"}
     assert {"S", "M", "L", "XL", "risk-0.01", "governor decision"} <= \
         {row["name"] for row in bundle["rows"]}
+    assert [row["name"].split()[0] for row in codes["rows"]] == ["nearest", "exact", "ordered"]
     assert all(row["energy_mj"] is None for row in speech["rows"])
     assert all(row["quantiles_ms"]["99"] is None for row in speech["rows"]), "10 samples"
     assert broken["error"]["kind"] == "FormatException"
@@ -158,4 +163,4 @@ def test_the_shared_json_is_what_the_bench_command_reads(junit):
     text = (junit[1] / "bench.json").read_text()
     read = result.Result.from_json(text, where="the app")
     assert read.files[0].row("XL", None).typical.value > 0
-    assert read.files[1].ram.peak_mb > 0
+    assert read.files[2].ram.peak_mb > 0

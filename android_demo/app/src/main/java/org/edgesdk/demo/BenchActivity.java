@@ -56,6 +56,8 @@ public final class BenchActivity extends Screen {
             showProblem(bench.error());
         } else if (engine.image().error != null) {
             showProblem(R.string.tab_image, engine.image().error);
+        } else if (engine.codes().error != null) {
+            showProblem(R.string.codes, engine.codes().error);
         } else {
             showProblem(R.string.tab_speech, engine.speech().error);
         }

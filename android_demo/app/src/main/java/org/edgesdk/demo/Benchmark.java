@@ -10,6 +10,7 @@ import org.edgesdk.demo.core.BenchItem;
 import org.edgesdk.demo.core.BenchReport;
 import org.edgesdk.demo.core.BenchRunner;
 import org.edgesdk.demo.core.BenchSuite;
+import org.edgesdk.demo.core.CodesFile;
 import org.edgesdk.demo.core.DeviceState;
 import org.edgesdk.demo.core.Files;
 import org.edgesdk.demo.core.ImageSession;
@@ -43,6 +44,8 @@ final class Benchmark {
     private volatile String error;
     private volatile double tookS = Double.NaN;
     private volatile int nItems;
+    private volatile String table;
+    private volatile String json;
 
     Benchmark(Engine engine, Context context) {
         this.engine = engine;
@@ -87,12 +90,18 @@ final class Benchmark {
 
     /** The last run's figures as text, or null. */
     String table() {
-        return Files.readText(new File(context.getFilesDir(), TABLE));
+        return table;
     }
 
     /** The last run's figures as JSON, or null. */
     String json() {
-        return Files.readText(new File(context.getFilesDir(), JSON));
+        return json;
+    }
+
+    /** Read what an earlier process has measured; not on the main thread. */
+    void restore() {
+        table = Files.readText(new File(context.getFilesDir(), TABLE));
+        json = Files.readText(new File(context.getFilesDir(), JSON));
     }
 
     void cancel() {
@@ -139,6 +148,12 @@ final class Benchmark {
         } else if (image.error != null) {
             report.addError("digits.edge", "bundle", image.error);
         }
+        Part<CodesFile> codes = engine.codes();
+        if (codes.value != null) {
+            suite.addCodes(codes.value);
+        } else if (codes.error != null) {
+            report.addError("omniglot.llc", "artifact", codes.error);
+        }
         Part<SpeechModel> speech = engine.speech();
         if (speech.value != null) {
             suite.addSpeech(speech.value);
@@ -172,9 +187,10 @@ final class Benchmark {
     }
 
     private void store(BenchReport report) throws IOException {
-        Files.writeText(new File(context.getFilesDir(), JSON),
-                report.toJson(ProcessMemory.read()));
-        Files.writeText(new File(context.getFilesDir(), TABLE), report.table());
+        json = report.toJson(ProcessMemory.read());
+        table = report.table();
+        Files.writeText(new File(context.getFilesDir(), JSON), json);
+        Files.writeText(new File(context.getFilesDir(), TABLE), table);
     }
 
     private Machine machine() {

@@ -7,6 +7,7 @@ import android.os.Process;
 
 import org.edgesdk.EdgeException;
 import org.edgesdk.FormatException;
+import org.edgesdk.demo.core.CodesFile;
 import org.edgesdk.demo.core.DeviceProfile;
 import org.edgesdk.demo.core.ImageSession;
 import org.edgesdk.demo.core.SpeechModel;
@@ -39,6 +40,7 @@ final class Engine {
     private final List<Observer> observers = new ArrayList<Observer>();
     private volatile Part<ImageSession> imagePart = Part.loading();
     private volatile Part<SpeechModel> speechPart = Part.loading();
+    private volatile Part<CodesFile> codesPart = Part.loading();
     private volatile String profiling = "";
 
     private Engine(Context context) {
@@ -70,6 +72,11 @@ final class Engine {
 
     Part<ImageSession> image() {
         return imagePart;
+    }
+
+    /** Codes that the benchmark decodes with. */
+    Part<CodesFile> codes() {
+        return codesPart;
     }
 
     Part<SpeechModel> speech() {
@@ -109,6 +116,7 @@ final class Engine {
     }
 
     private void loadImages() {
+        benchmark.restore();
         try {
             imagePart = Part.ready(Models.openImages(context));
         } catch (EdgeException error) {
@@ -116,9 +124,20 @@ final class Engine {
         } catch (RuntimeException error) {
             imagePart = Part.failed(unexpected(error));
         }
+        loadCodes();
         changed();
         if (imagePart.value != null) {
             profile(imagePart.value);
+        }
+    }
+
+    private void loadCodes() {
+        try {
+            codesPart = Part.ready(Models.openCodes(context));
+        } catch (EdgeException error) {
+            codesPart = Part.failed(error);
+        } catch (RuntimeException error) {
+            codesPart = Part.failed(unexpected(error));
         }
     }
 

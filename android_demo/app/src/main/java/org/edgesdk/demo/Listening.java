@@ -14,6 +14,9 @@ final class Listening {
     /** The words that are kept on the screen. */
     private static final int MOST_WORDS = 100;
 
+    /** Sound after which the screen is told again, words or not. */
+    private static final double TELL_S = 0.25;
+
     private final Engine engine;
     private final List<Listener.Heard> words = new ArrayList<Listener.Heard>();
     private volatile boolean wanted;
@@ -24,6 +27,7 @@ final class Listening {
     private volatile int rateHz;
     private volatile double heardS;
     private volatile double tookS;
+    private double toldS;
 
     Listening(Engine engine) {
         this.engine = engine;
@@ -141,6 +145,7 @@ final class Listening {
         error = null;
         heardS = 0;
         tookS = 0;
+        toldS = 0;
         engine.changed();
         engine.speech.execute(new Runnable() {
             @Override
@@ -174,6 +179,9 @@ final class Listening {
                 words.remove(0);
             }
         }
-        engine.changed();
+        if (!heard.isEmpty() || heardS - toldS >= TELL_S) {
+            toldS = heardS;
+            engine.changed();
+        }
     }
 }

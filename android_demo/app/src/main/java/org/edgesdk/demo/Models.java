@@ -7,6 +7,7 @@ import android.util.Log;
 import org.edgesdk.Bundle;
 import org.edgesdk.EdgeRuntime;
 import org.edgesdk.FormatException;
+import org.edgesdk.demo.core.CodesFile;
 import org.edgesdk.demo.core.DeviceProfile;
 import org.edgesdk.demo.core.Digests;
 import org.edgesdk.demo.core.Files;
@@ -17,11 +18,11 @@ import org.edgesdk.demo.core.SpeechModel;
 
 import java.io.File;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 
 /** Opens what lies in the APK's assets, and keeps the profile in the app's files. */
 final class Models {
     private static final String BUNDLE = "digits.edge";
-    private static final String SPEECH = "digits.grnn";
     private static final String PROFILE = "profile.json";
 
     private Models() {
@@ -38,11 +39,20 @@ final class Models {
 
     /** @throws org.edgesdk.EdgeException the asset is missing or damaged. */
     static SpeechModel openSpeech(Context context) {
+        return new SpeechModel(map(context, "speech", "digits.grnn"));
+    }
+
+    /** @throws org.edgesdk.EdgeException the asset is missing or damaged. */
+    static CodesFile openCodes(Context context) {
+        return new CodesFile(map(context, "codes", "omniglot.llc"));
+    }
+
+    private static ByteBuffer map(Context context, String folder, String name) {
         try {
-            return new SpeechModel(new AssetSource(context.getAssets(), "speech").map(SPEECH));
+            return new AssetSource(context.getAssets(), folder).map(name);
         } catch (IOException error) {
             throw new FormatException("a file that was packed", "none: " + error.getMessage(),
-                    "assets/speech/" + SPEECH, context.getString(R.string.reinstall));
+                    "assets/" + folder + "/" + name, context.getString(R.string.reinstall));
         }
     }
 

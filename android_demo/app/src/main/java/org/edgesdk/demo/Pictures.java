@@ -19,8 +19,11 @@ import java.io.OutputStream;
 final class Pictures {
     private static final int MOST_BYTES = 64 << 20;
 
-    /** Pictures are read at a power of two of their size, with at least so many pixels a side. */
+    /** Pictures are read at a power of two of their size, with at least so many pixels a side, */
     private static final int LEAST_SIDE = 256;
+
+    /** but never with more than so many. */
+    private static final long MOST_PIXELS = 4 << 20;
 
     private Pictures() {
     }
@@ -81,7 +84,12 @@ final class Pictures {
         BitmapFactory.decodeFile(file.getPath(), options);
         int side = Math.min(options.outWidth, options.outHeight);
         options.inJustDecodeBounds = false;
-        options.inSampleSize = Math.max(1, Integer.highestOneBit(Math.max(1, side / LEAST_SIDE)));
+        int sample = Integer.highestOneBit(Math.max(1, side / LEAST_SIDE));
+        while ((long) options.outWidth * options.outHeight / ((long) sample * sample)
+                > MOST_PIXELS) {
+            sample *= 2;
+        }
+        options.inSampleSize = sample;
         Bitmap picture = BitmapFactory.decodeFile(file.getPath(), options);
         if (picture == null) {
             throw new IOException("expected a picture, got another kind of file");
@@ -90,25 +98,34 @@ final class Pictures {
     }
 
     /** Turn a picture as the camera's Exif note says. */
-    private static Bitmap upright(Bitmap picture, File file) throws IOException {
-        int degrees;
-        switch (new ExifInterface(file.getPath()).getAttributeInt(ExifInterface.TAG_ORIENTATION,
-                ExifInterface.ORIENTATION_NORMAL)) {
-            case ExifInterface.ORIENTATION_ROTATE_90:
-                degrees = 90;
-                break;
-            case ExifInterface.ORIENTATION_ROTATE_180:
-                degrees = 180;
-                break;
-            case ExifInterface.ORIENTATION_ROTATE_270:
-                degrees = 270;
-                break;
-            default:
-                return picture;
+    private static Bitmap upright(Bitmap picture, File file) {
+        int degrees = degrees(file);
+        if (degrees == 0) {
+            return picture;
         }
         Matrix turn = new Matrix();
         turn.postRotate(degrees);
         return Bitmap.createBitmap(picture, 0, 0, picture.getWidth(), picture.getHeight(), turn,
                 true);
+    }
+
+    private static int degrees(File file) {
+        int orientation;
+        try {
+            orientation = new ExifInterface(file.getPath()).getAttributeInt(
+                    ExifInterface.TAG_ORIENTATION, ExifInterface.ORIENTATION_NORMAL);
+        } catch (IOException none) {
+            return 0; // A picture of a format without such a note.
+        }
+        switch (orientation) {
+            case ExifInterface.ORIENTATION_ROTATE_90:
+                return 90;
+            case ExifInterface.ORIENTATION_ROTATE_180:
+                return 180;
+            case ExifInterface.ORIENTATION_ROTATE_270:
+                return 270;
+            default:
+                return 0;
+        }
     }
 }

@@ -22,6 +22,14 @@ final class Assets {
                 (System.nanoTime() - start) / 1e6);
     }
 
+    static CodesFile codes() {
+        try {
+            return new CodesFile(FolderSource.of("codes").map("omniglot.llc"));
+        } catch (IOException error) {
+            throw new UncheckedIOException(error);
+        }
+    }
+
     static SpeechModel speech() {
         try {
             return new SpeechModel(FolderSource.of("speech").map("digits.grnn"));

@@ -30,6 +30,7 @@ public class BenchSuiteTest {
             }
         }));
         suite.addImages(images);
+        suite.addCodes(Assets.codes());
         suite.addSpeech(Assets.speech());
         report.setLoaded(ProcessMemory.read());
         report.setSettings(2, 5, 0);
@@ -50,11 +51,12 @@ public class BenchSuiteTest {
         }
         assertTrue(names.contains("digits.edge XL"));
         assertTrue(names.contains("digits.edge governor decision"));
+        assertTrue(names.contains("omniglot.llc ordered of 64 words"));
         assertTrue(names.contains("digits.grnn cell frame"));
         report.addRows(rows);
         report.addError("broken.edge", "bundle", new FormatException("a", "b", "c", "d"));
         report.setState(DeviceState.unknown(), DeviceState.unknown());
         Files.writeText(FolderSource.made("bench.json"), report.toJson(ProcessMemory.read()));
-        assertEquals(rows.size() + 3, report.table().split("\n").length);
+        assertEquals(rows.size() + 4, report.table().split("\n").length);
     }
 }

@@ -19,7 +19,7 @@ public class DamagedAssetsTest {
     private static final String[] LAYERS = {"manifest.json", "up-0.mrl", "up-1.mrl", "up-2.mrl",
         "up-3.mrl", "down.mrl"};
     private static final String[] BUNDLE = {"manifest.json", "head.mrl", "cascades.json",
-        "model.pte"};
+        "codes.llc", "bits-0.mrl", "bits-1.mrl", "model.pte"};
 
     private interface Damage {
         byte[] of(byte[] bytes);
@@ -128,7 +128,15 @@ public class DamagedAssetsTest {
 
     @Test
     public void a_damaged_speech_model_is_refused() throws IOException {
-        byte[] good = FolderSource.of("speech").bytes("digits.grnn");
+        demandRefused(FolderSource.of("speech").bytes("digits.grnn"), true);
+    }
+
+    @Test
+    public void damaged_codes_are_refused() throws IOException {
+        demandRefused(FolderSource.of("codes").bytes("omniglot.llc"), false);
+    }
+
+    private static void demandRefused(byte[] good, boolean speech) {
         for (Damage damage : DAMAGES) {
             byte[] bad = damage.of(good);
             if (bad == null) {
@@ -137,8 +145,8 @@ public class DamagedAssetsTest {
             ByteBuffer direct = ByteBuffer.allocateDirect(bad.length);
             direct.put(bad).flip();
             try {
-                new SpeechModel(direct);
-                throw new AssertionError("a damaged speech model was taken");
+                AutoCloseable opened = speech ? new SpeechModel(direct) : new CodesFile(direct);
+                throw new AssertionError("a damaged file was taken as " + opened);
             } catch (FormatException error) {
                 assertTrue(error.hint().length() > 5);
             }

@@ -81,6 +81,8 @@ public class ModelsTest {
             assertEquals(words[1], Integer.parseInt(words[2]), run.id);
             assertEquals(words[1], words[3], run.granularity + "/" + run.dim);
             assertEquals(Double.parseDouble(words[4]), run.confidence, 1e-6);
+            assertEquals(words[5], String.valueOf(run.known));
+            assertEquals(Integer.parseInt(words[6]), run.codeDistance);
             early += run.stopped.contains("above") ? 1 : 0;
         }
         assertTrue("no cascade answered early", early > 0);
