@@ -16,7 +16,7 @@ final class ModelFactory {
     private ModelFactory() {
     }
 
-    /** @throws org.edgesdk.EdgeException the model is missing, or there is no room to copy it to. */
+    /** @throws org.edgesdk.EdgeException the model is missing, or there is no room for a copy. */
     static ImageModel open(Context context, Bundle bundle) {
         // Its Module opens paths alone, so the verified bytes leave the APK once.
         File copy = new File(context.getCodeCacheDir(), "model.pte");

@@ -98,7 +98,7 @@ final class DeviceReader {
         return value <= 0 || value == Long.MAX_VALUE ? Double.NaN : value;
     }
 
-    /** PowerManager.getThermalHeadroom of Android 11, which the class library here is too old for. */
+    /** PowerManager.getThermalHeadroom of Android 11: the class library here is older. */
     private double headroom() {
         if (Build.VERSION.SDK_INT < HEADROOM_API) {
             return Double.NaN;

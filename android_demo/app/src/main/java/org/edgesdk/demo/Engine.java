@@ -32,6 +32,9 @@ final class Engine {
 
     final ExecutorService images = oneThread("images");
     final ExecutorService speech = oneThread("speech");
+
+    /** Asking Android takes calls to other processes: never on the main thread. */
+    final ExecutorService asking = oneThread("asking");
     final DeviceReader device;
     final Listening listening;
     final Benchmark benchmark;
@@ -172,6 +175,8 @@ final class Engine {
             Models.storeProfile(context, measured);
         } catch (EdgeException error) {
             imagePart = Part.failed(error);
+        } catch (RuntimeException error) {
+            imagePart = Part.failed(unexpected(error));
         }
         profiling = "";
         changed();

@@ -30,6 +30,7 @@ final class Models {
 
     /** @throws org.edgesdk.EdgeException an asset is missing or damaged; it says which. */
     static ImageSession openImages(Context context) {
+        EdgeRuntime.load();
         long start = System.nanoTime();
         Loaded loaded = new Loaded(new AssetSource(context.getAssets(), BUNDLE));
         Bundle bundle = Bundle.open(loaded);
@@ -48,6 +49,7 @@ final class Models {
     }
 
     private static ByteBuffer map(Context context, String folder, String name) {
+        EdgeRuntime.load();
         try {
             return new AssetSource(context.getAssets(), folder).map(name);
         } catch (IOException error) {

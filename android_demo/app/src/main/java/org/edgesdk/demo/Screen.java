@@ -64,12 +64,11 @@ abstract class Screen extends Activity implements Engine.Observer {
         problem.setVisibility(words == null ? View.GONE : View.VISIBLE);
     }
 
-    /** Reading the device takes some calls to other processes: not on the main thread. */
     private void askDevice() {
         if (findViewById(R.id.device) == null) {
             return;
         }
-        Thread thread = new Thread("device") {
+        engine.asking.execute(new Runnable() {
             @Override
             public void run() {
                 final DeviceState state = engine.device.read();
@@ -80,8 +79,7 @@ abstract class Screen extends Activity implements Engine.Observer {
                     }
                 });
             }
-        };
-        thread.start();
+        });
     }
 
     private void showDevice(DeviceState state) {

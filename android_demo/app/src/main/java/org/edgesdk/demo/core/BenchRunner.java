@@ -27,7 +27,7 @@ public final class BenchRunner {
         private static final long serialVersionUID = 1L;
     }
 
-    /** A sample shorter than this is the mean of several calls: reading the clock must not count. */
+    /** A shorter sample is the mean of several calls: reading the clock must not count. */
     private static final double LEAST_SAMPLE_MS = 0.05;
     private static final int MOST_CALLS = 1000;
     private static final int BLOCK = 5;

@@ -96,7 +96,7 @@ public final class DigitPicture {
         return small;
     }
 
-    /** Paper is what most of the border shows; ink is what lies beyond half way to the other end. */
+    /** Paper is what most of the border shows, ink what lies towards the other end. */
     private static float[] inkOf(float[] grey, int w, int h) throws NoInkException {
         float paper = borderMedian(grey, w, h);
         float low = 1;

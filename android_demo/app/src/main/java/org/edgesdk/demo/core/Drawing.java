@@ -162,7 +162,7 @@ public final class Drawing {
                 float px = x + 0.5f - ax;
                 float py = y + 0.5f - ay;
                 float t = length == 0 ? 0 : Math.min(1, Math.max(0, (px * dx + py * dy) / length));
-                double away = Math.sqrt((px - t * dx) * (px - t * dx) + (py - t * dy) * (py - t * dy));
+                double away = Math.hypot(px - t * dx, py - t * dy);
                 float ink = (float) Math.min(1, Math.max(0, r + 0.5 - away));
                 grey[y * RASTER + x] = Math.max(grey[y * RASTER + x], ink);
             }

@@ -75,7 +75,8 @@ public class FiguresTest {
 
     @Test
     public void json_is_read_as_it_was_written() throws Exception {
-        String text = "{\"a\": [1, -2.5, null, true, \"\\u00e9\\n\\\"\\\\\"], \"b\": {}, \"c\": []}";
+        String text = "{\"a\": [1, -2.5, null, true, \"\\u00e9\\n\\\"\\\\\"], "
+                + "\"b\": {}, \"c\": []}";
         Object parsed = JsonParser.parse(text);
         assertEquals(parsed, JsonParser.parse(JsonText.of(parsed)));
         assertEquals(Arrays.<Object>asList(1.0, -2.5, null, true, "é\n\"\\"),

@@ -147,7 +147,8 @@ public class ModelsTest {
             rows.add(new DeviceProfile.Row(plan, ms, 1.2 * ms));
         }
         assertTrue(session.useProfile(new DeviceProfile("k", rows)));
-        ImageAnswer free = session.classify(pixels, BudgetSettings.none(), DeviceState.unknown(), 1);
+        ImageAnswer free = session.classify(pixels, BudgetSettings.none(), DeviceState.unknown(),
+                1);
         assertTrue(free.met);
         assertTrue(free.reason, free.reason.contains("the most accurate that fits the budget"));
         BudgetSettings tight = tightest(1);
