@@ -3,7 +3,8 @@
     python3 runtime/jni/build.py host       for this machine's JVM: build/jni/host
     python3 runtime/jni/build.py android    for three ABIs, checked: build/jni/android
     python3 runtime/jni/build.py aar        all of it in one file: build/jni/edge-runtime.aar
-    python3 runtime/jni/build.py emulated   the tests on the arm64 library: emulated.py
+
+check.py beside it runs the tests.
 
 Neither Google's SDK nor its NDK is needed: the core wants memcpy and memset of a system, so a
 library that knows these names is all that it is linked against. Exit 1 if a promise is broken.
@@ -53,6 +54,10 @@ LIBC_ARM = {f"__aeabi_{name}{width}" for name in ("memcpy", "memmove", "memset",
 """The same by the names that 32-bit ARM gives them; bionic has had them since its beginning."""
 
 
+LIBGCC_ARM = Path("/usr/lib/gcc-cross/arm-linux-gnueabi/12/libgcc.a")
+"""Of Debian's libgcc-12-dev-armel-cross: floats are passed as Android passes them there."""
+
+
 @dataclass(frozen=True)
 class Abi:
     """A processor of Android, and how it is compiled for."""
@@ -61,14 +66,14 @@ class Abi:
     triple: str
     flags: list[str] = field(default_factory=list)
     libc: set[str] = field(default_factory=lambda: LIBC)
-    libgcc: str | None = None
+    libgcc: Path | None = None
 
 
 ABIS = [
     Abi("arm64-v8a", f"aarch64-linux-android{MIN_SDK}"),
     # 64-bit division is a call there: the compiler's own library has it.
     Abi("armeabi-v7a", f"armv7a-linux-androideabi{MIN_SDK}", ["-mfpu=neon", "-mthumb"],
-        LIBC | LIBC_ARM | {"raise"}, "arm-linux-gnueabihf-gcc"),
+        LIBC | LIBC_ARM | {"raise"}, LIBGCC_ARM),
     Abi("x86_64", f"x86_64-linux-android{MIN_SDK}"),
 ]
 
@@ -145,7 +150,10 @@ def build_android(abi: Abi) -> Path:
     objects = compile_all(clang, folder)
     library = OUT / "android" / abi.name / NAME
     library.parent.mkdir(parents=True, exist_ok=True)
-    gcc = [run([abi.libgcc, "-print-libgcc-file-name"]).strip()] if abi.libgcc else []
+    gcc = [abi.libgcc] if abi.libgcc else []
+    if abi.libgcc and not abi.libgcc.is_file():
+        raise BuildError(f"expected {abi.libgcc}\n"
+                         "hint: apt-get install libgcc-12-dev-armel-cross")
     # Only max-page-size: with common-page-size RELRO would overrun its segment on 4 KiB pages.
     run(["ld.lld-14", *LINKING, "--strip-all", "--hash-style=both", "-z", "noexecstack", "-z",
          "relro", "-z", "now", "-z", f"max-page-size={PAGE}", *objects, stub_libc(abi, folder),
@@ -168,7 +176,9 @@ def check_library(library: Path, abi: Abi) -> None:
     wanted = {words[7] for words in symbols if len(words) > 7 and words[6] == "UND"}
     shown = {words[7] for words in symbols if len(words) > 7 and words[6] != "UND"}
     needed = set(re.findall(r"NEEDED.*\[(.*)\]", run(["readelf", "-dW", library])))
+    head = run(["readelf", "-hW", library])
     promises = {
+        "floats are passed in another way than on Android": "hard-float" not in head,
         f"{size} B of {BUDGET}": size <= BUDGET,
         f"segments aligned to {aligned}": bool(aligned) and all(a % PAGE == 0 for a in aligned),
         f"wants {sorted(wanted)}": wanted <= abi.libc,

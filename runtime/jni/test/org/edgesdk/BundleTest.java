@@ -20,13 +20,21 @@ import org.junit.Test;
 public final class BundleTest {
     private static final File TINY = Vectors.made("bundle/tiny.edge");
 
+    private static List<String> names() throws IOException {
+        byte[] manifest = Vectors.bytes(new File(TINY, "manifest.json"));
+        List<String> names = new ArrayList<>(Json.object(
+                Json.object(Json.parse(manifest, ""), "").get("files"), "").keySet());
+        names.add("manifest.json");
+        return names;
+    }
+
     /** A bundle's files in memory, to be damaged. */
     private static final class Files extends HashMap<String, byte[]> implements Bundle.Source {
         private static final long serialVersionUID = 1L;
 
         Files() throws IOException {
-            for (File file : TINY.listFiles()) {
-                put(file.getName(), Vectors.bytes(file));
+            for (String name : names()) {
+                put(name, Vectors.bytes(new File(TINY, name)));
             }
         }
 
@@ -187,8 +195,8 @@ public final class BundleTest {
     public void aLinkThatLeadsOutOfTheFolderIsRefused() throws Exception {
         File folder = Vectors.out("linked.edge");
         assertTrue(folder.isDirectory() || folder.mkdir());
-        for (File file : TINY.listFiles()) {
-            Vectors.write(new File(folder, file.getName()), Vectors.bytes(file));
+        for (Map.Entry<String, byte[]> file : new Files().entrySet()) {
+            Vectors.write(new File(folder, file.getKey()), file.getValue());
         }
         Bundle.open(folder).close();
         File head = new File(folder, "head.mrl");

@@ -1,0 +1,190 @@
+"""Run the tests in Java, on this machine's library and on those of an APK.
+
+    python runtime/jni/check.py host      the library for this machine's JVM
+    python runtime/jni/check.py x86_64    Android's x86-64 library, in the same JVM
+    python runtime/jni/check.py arm64     Android's arm64 library, in an arm64 JVM under QEMU
+
+Needs an environment with edge_sdk: Python's answers are written first (tests/jni_files.py).
+The arm64 JVM comes from Debian, once, into build/; nothing is installed. A warning of
+-Xcheck:jni is a failure. Exit 1 if a test fails.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import build
+from build import ABIS, HERE, JAR, NAME, OUT, BuildError, run
+
+ROOT = HERE.parent.parent
+JUNIT = [Path("/usr/share/java/junit4.jar"), Path("/usr/share/java/hamcrest.jar")]
+"""Of Debian's junit4."""
+
+SYSTEM = OUT / "arm64"
+"""Where the arm64 JVM and what it needs of a system are unpacked."""
+PACKAGES = ["libc6", "libgcc-s1", "libstdc++6", "zlib1g", "openjdk-17-jre-headless"]
+SUITE = "bookworm"
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+MIRROR = "http://deb.debian.org/debian"
+LIMIT_S = 540
+
+
+class Result(NamedTuple):
+    """What a run of the tests took."""
+
+    n_tests: int
+    seconds: float
+
+
+def made() -> Path:
+    """Write what the tests read beside the vectors; return its folder."""
+    folder = OUT / "made"
+    shutil.rmtree(folder, ignore_errors=True)
+    run([sys.executable, ROOT / "tests" / "jni_files.py", folder])
+    return folder
+
+
+def compile_tests(jar: Path) -> Path:
+    """Compile the tests; return the folder of their classes."""
+    for library in JUNIT:
+        if not library.is_file():
+            raise BuildError(f"expected {library}\nhint: apt-get install junit4")
+    return build.compile_java((HERE / "test").rglob("*.java"), OUT / "tests", [jar, *JUNIT])
+
+
+def run_tests(java: Sequence[str | Path], library: Path, answers: Path, classes: Path,
+              variables: Mapping[str, str] | None = None) -> Result:
+    """Run all tests in a JVM on a library.
+
+    Raises:
+        BuildError: A test failed, or -Xcheck:jni complained.
+    """
+    names = [f"org.edgesdk.{path.stem}" for path in
+             sorted((HERE / "test").rglob("*Test.java"))]
+    command = [*java, "-Xcheck:jni", f"-Dorg.edgesdk.library={library}",
+               f"-Dorg.edgesdk.vectors={ROOT / 'tests' / 'vectors'}",
+               f"-Dorg.edgesdk.made={answers}", f"-Dorg.edgesdk.out={OUT / 'out'}", "-cp",
+               ":".join(map(str, [classes, OUT / JAR, *JUNIT])), "org.junit.runner.JUnitCore",
+               *names]
+    begin = time.monotonic()
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False,
+                          timeout=LIMIT_S, env={**os.environ, **(variables or {})})
+    seconds = time.monotonic() - begin
+    passed = re.search(r"^OK \((\d+) tests\)$", done.stdout, re.MULTILINE)
+    # JNI warnings go to stdout, between the dots of the tests.
+    if done.returncode or not passed or re.search(r"WARNING|FATAL", done.stdout + done.stderr):
+        raise BuildError(f"{done.stdout}{done.stderr}".strip())
+    return Result(int(passed[1]), seconds)
+
+
+def on_host() -> Result:
+    """Run the tests on the library for this machine."""
+    return run_tests(["java"], build.build_host(), made(), compile_tests(build.build_jar()))
+
+
+def on_x86_64() -> Result:
+    """Run the tests on Android's x86-64 library; glibc stands in for Android's libc."""
+    if platform.machine() != "x86_64":
+        raise BuildError(f"expected an x86-64 machine, got {platform.machine()}\n"
+                         "hint: check.py host")
+    names = re.findall(r"libc\.so\.6 .*=> (\S+)", run(["ldconfig", "-p"]))
+    libc = next((name for name in names if "x86_64" in name), None)
+    if libc is None:
+        raise BuildError("expected glibc for x86-64 in `ldconfig -p`")
+    folder = OUT / "x86_64"
+    folder.mkdir(parents=True, exist_ok=True)
+    stand_in(folder / "libc.so", Path(libc))
+    library = build.build_android(next(abi for abi in ABIS if abi.name == "x86_64"))
+    return run_tests(["java"], library, made(), compile_tests(build.build_jar()),
+                     {"LD_LIBRARY_PATH": str(folder)})
+
+
+def on_arm64() -> Result:
+    """Run the tests on Android's arm64 library, in an arm64 JVM under QEMU."""
+    java = unpacked_jvm()
+    library = build.build_android(next(abi for abi in ABIS if abi.name == "arm64-v8a"))
+    emulator = "qemu-aarch64-static"
+    if shutil.which(emulator) is None:
+        raise BuildError(f"expected {emulator}\nhint: apt-get install qemu-user-static")
+    # The first compiler alone: the second one costs more under emulation than it saves.
+    return run_tests([emulator, "-L", SYSTEM / "root", java, "-XX:TieredStopAtLevel=1"], library,
+                     made(), compile_tests(build.build_jar()))
+
+
+def stand_in(link: Path, libc: Path) -> None:
+    """Give glibc the name that a library for Android asks for."""
+    link.unlink(missing_ok=True)
+    link.symlink_to(libc)
+
+
+def unpacked_jvm() -> Path:
+    """Fetch the arm64 JVM from Debian, if it is not here; return its `java`."""
+    java = SYSTEM / "root" / "usr" / "lib" / "jvm" / "java-17-openjdk-arm64" / "bin" / "java"
+    if (SYSTEM / "complete").is_file() and java.is_file():
+        return java
+    if not KEYRING.is_file():
+        raise BuildError(f"expected {KEYRING}\nhint: a Debian machine has it")
+    shutil.rmtree(SYSTEM, ignore_errors=True)
+    for folder in ("state/lists/partial", "cache/archives/partial", "packages"):
+        (SYSTEM / folder).mkdir(parents=True)
+    (SYSTEM / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror()} {SUITE} main\n")
+    (SYSTEM / "status").write_text("")
+    settings = SYSTEM / "apt.conf"
+    settings.write_text(
+        f'Dir::State "{SYSTEM}/state";\nDir::State::status "{SYSTEM}/status";\n'
+        f'Dir::Cache "{SYSTEM}/cache";\nDir::Etc::sourcelist "{SYSTEM}/sources.list";\n'
+        'Dir::Etc::sourceparts "-";\nAPT::Architecture "arm64";\nAPT::Architectures {"arm64";};\n'
+        'Acquire::Languages "none";\n')
+    variables = {**os.environ, "APT_CONFIG": str(settings)}
+    for command in (["apt-get", "update", "-q"], ["apt-get", "download", "-q", *PACKAGES]):
+        done = subprocess.run(command, cwd=SYSTEM / "packages", env=variables, text=True,
+                              capture_output=True, check=False, timeout=LIMIT_S)
+        if done.returncode:
+            raise BuildError(f"{' '.join(command)}\n{done.stdout}{done.stderr}".strip())
+    for package in sorted((SYSTEM / "packages").glob("*.deb")):
+        run(["dpkg", "-x", package, SYSTEM / "root"])
+    stand_in(SYSTEM / "root" / "lib" / "aarch64-linux-gnu" / "libc.so", Path("libc.so.6"))
+    (SYSTEM / "complete").write_text("")
+    return java
+
+
+def mirror() -> str:
+    """Return where this machine takes Debian from."""
+    lists = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
+    for path in lists:
+        if path.is_file():
+            found = re.search(r"^(?:URIs:|deb) (?:\[.*\] )?(\S+/debian)/?(?:\s|$)",
+                              path.read_text(), re.MULTILINE)
+            if found:
+                return found[1]
+    return MIRROR
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the tests that are asked for; return the exit status."""
+    checks = {"host": on_host, "x86_64": on_x86_64, "arm64": on_arm64}
+    if not arguments or any(name not in checks for name in arguments):
+        print(__doc__, file=sys.stderr)
+        return 2
+    for name in arguments:
+        try:
+            result = checks[name]()
+        except (BuildError, subprocess.TimeoutExpired) as error:
+            print(f"java     {name}\n{error}", file=sys.stderr)
+            return 1
+        print(f"java     {name:<12} {NAME}  {result.n_tests} tests  {result.seconds:.0f} s  ok",
+              flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
