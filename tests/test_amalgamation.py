@@ -26,6 +26,7 @@ BARE = ["-ffreestanding", "-mthumb", "-Os"]
 COMPILERS = {
     "x86-64": ["gcc", *PLAIN],
     "x86-64, C99": ["gcc", "-std=c99", *PLAIN],
+    "x86-64 with FMA": ["gcc", "-march=haswell", *PLAIN],
     "x86-64, C++17": ["g++", "-x", "c++", "-std=c++17", "-O1"],
     "x86-64, clang": ["clang", *PLAIN],
     "x86-64, clang, C99": ["clang", "-std=c99", *PLAIN],
@@ -37,8 +38,9 @@ COMPILERS = {
     "cortex-m4": ["arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard",
                   *BARE],
 }
-FUSED = re.compile(r"\t(fn?m(?:add|sub)|fml[as]|vfn?m[as])\b")
-"""A product that is not rounded before it is added: on ARM, and on ARM of 32 bits."""
+FUSED = re.compile(r"\t(fn?m(?:add|sub)|fml[as]|vfn?m[as]|vfn?m(?:add|sub)\d+[ps][sd])\b")
+"""A product that is not rounded before it is added: on ARM, of 32 bits, and on x86-64."""
+PRODUCT = re.compile(r"\t(v?fmul|vmul\.f32|vmul[ps][sd])\b")
 
 
 def needs(*programs: str) -> None:
@@ -134,12 +136,13 @@ def test_it_needs_no_library_and_shows_the_functions_of_the_header_under_its_own
     assert {symbol for symbol in shown if not symbol.startswith("edge_")} == set()
 
 
-@pytest.mark.parametrize("name", ["aarch64", "aarch64, clang", "armv7 with NEON", "cortex-m4"])
+@pytest.mark.parametrize("name", ["x86-64 with FMA", "aarch64", "aarch64, clang",
+                                  "armv7 with NEON", "cortex-m4"])
 def test_no_product_is_fused_with_its_sum(compiled, name):
     path = compiled(name)
     needs(tool(name, "objdump"))
     code = run(tool(name, "objdump"), "-d", "--no-show-raw-insn", path).stdout
-    assert re.search(r"\tv?fmul\b|\tvmul\.f32\b", code)
+    assert PRODUCT.search(code)
     assert FUSED.search(code) is None
 
 
