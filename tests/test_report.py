@@ -124,6 +124,13 @@ def test_no_number_on_the_page_is_without_a_source(elements):
         assert not NUMBER.findall(text), (text, [one.tag for one in around])
 
 
+@pytest.mark.parametrize(("text", "found"), [
+    ("42 ms", ["42"]), ("-0.5", ["-0.5"]), ("1,234.5e-07 of 3", ["1,234.5e-07", "3"]),
+    ("50 %", ["50"]), ("int8, fp32 and x86-64", []), ("8-column layers, 3072x768", [])])
+def test_what_counts_as_a_number_by_itself(text, found):
+    assert NUMBER.findall(text) == found
+
+
 def test_every_mark_of_a_plot_is_where_the_value_of_its_source_belongs(elements):
     marks = [one for one in elements.all if one.attributes.get("class") in ("mark", "guide")
              and any(name.endswith("-source") for name in one.attributes)]
