@@ -107,9 +107,15 @@ def compile_all(compiler: Sequence[str], folder: Path) -> list[Path]:
         raise BuildError(f"expected {JNI_HEADERS}/jni.h\n"
                          "hint: apt-get install android-libnativehelper-dev")
     folder.mkdir(parents=True, exist_ok=True)
+    shared = [Path(__file__), RUNTIME / "CMakeLists.txt",
+              *(path for where in (RUNTIME, HERE) for path in where.rglob("*.h")),
+              RUNTIME / "src" / "kernels.def"]
+    changed = max(path.stat().st_mtime for path in shared)
 
     def one(source: Path) -> Path:
         target = folder / f"{source.parent.name}-{source.stem}.o"
+        if target.is_file() and target.stat().st_mtime > max(changed, source.stat().st_mtime):
+            return target
         level = "-O3" if source.stem in HOT and source.parent.name == "src" else "-O2"
         run([*compiler, *FLAGS, level, "-I", RUNTIME / "include", "-I", JNI_HEADERS,
              "-c", source, "-o", target])

@@ -239,6 +239,19 @@ public final class Bundle implements AutoCloseable {
         return Collections.unmodifiableMap(cascades);
     }
 
+    /**
+     * Returns what a plan runs, such as the name of a governor's choice.
+     *
+     * @param name A cascade; any other name is a granularity, which answers at the largest dim.
+     */
+    public Cascade plan(String name) {
+        open();
+        Cascade named = cascades.get(name);
+        return named != null ? named : new Cascade(head,
+                Collections.singletonList(new Level(name, head.dim())), new float[0],
+                "max_softmax", false, false, null);
+    }
+
     /** Returns what a governor may choose from, as the profile has it; none without a profile. */
     public List<Choice> choices() {
         return choices;

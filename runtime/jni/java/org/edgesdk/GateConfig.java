@@ -36,9 +36,9 @@ public final class GateConfig {
         if (!(onOctaves >= 0 && offOctaves >= 0 && startOctaves >= 0 && onOctaves < 64
                 && offOctaves < 64 && startOctaves < 64) || onFrames < 1 || offFrames < 1
                 || before < 0 || after < 0 || longest < 1 || startFrames < 0
-                || onFrames > 10000 || offFrames > 10000 || before > 10000 || after >= offFrames) {
-            throw new ShapeException("octaves from 0, and frames from 1 to 10000",
-                    "others, or `after` not below `offFrames`", "`config`", "new GateConfig()");
+                || onFrames > 10000 || offFrames > 10000 || before > 10000) {
+            throw new ShapeException("octaves from 0 to 64, and frames up to 10000",
+                    "others", "`config`", "new GateConfig()");
         }
         this.onOctaves = onOctaves;
         this.onFrames = onFrames;

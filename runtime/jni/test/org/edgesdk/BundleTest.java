@@ -92,6 +92,14 @@ public final class BundleTest {
             assertTrue(Double.isNaN(choices.get(0).energyMj));
             assertEquals(0.75, choices.get(0).accuracy, 0);
             assertEquals("k", bundle.profileDevice());
+            assertEquals(bundle.cascades().get("dims"), bundle.plan("dims"));
+            assertEquals("[S/8]", bundle.plan("S").levels().toString());
+            float[] logits = bundle.head().logits(new float[8]);
+            Answer answer = bundle.plan("S").classify(granularity -> new float[8]);
+            for (float logit : logits) {
+                assertTrue(logits[answer.id] >= logit);
+            }
+            assertThrows(ShapeException.class, () -> bundle.plan(null));
         }
     }
 

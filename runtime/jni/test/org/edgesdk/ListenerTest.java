@@ -105,7 +105,7 @@ public final class ListenerTest {
                 () -> new GateConfig(Double.NaN, 4, 1.5, 20, 7, 5, 150, 3, 50));
         assertThrows(ShapeException.class, () -> new GateConfig(2, 0, 1.5, 20, 7, 5, 150, 3, 50));
         assertThrows(ShapeException.class, () -> new GateConfig(2, 4, 1.5, 20, -1, 5, 150, 3, 50));
-        assertThrows(ShapeException.class, () -> new GateConfig(2, 4, 1.5, 20, 7, 20, 150, 3, 50));
+        assertThrows(ShapeException.class, () -> new GateConfig(2, 4, 1.5, 20, 7, -1, 150, 3, 50));
     }
 
     @Test
