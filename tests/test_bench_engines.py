@@ -12,6 +12,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import benchmarked
 import bundles
 import numpy as np
 import pytest
@@ -92,7 +93,9 @@ def test_peak_memory_is_that_of_usr_bin_time_within_3_percent(artifact, tmp_path
 @needs_compiler
 def test_peak_memory_of_generated_c_is_its_own_small_programs(generated, tmp_path):
     ram, mb = timed_mb(generated, tmp_path)
-    assert ram.peak_mb == pytest.approx(mb, abs=0.03 * mb + 0.1)  # the kernel counts in batches
+    # Linux counts pages for each processor and adds them up in batches of 32 or more; rusage
+    # leaves out what was not added yet, /proc does not. It matters for a process this small.
+    assert ram.peak_mb == pytest.approx(mb, abs=0.03 * mb + 0.75)
     assert ram.peak_mb < 8
     assert (ram.above_engine_mb, ram.engine_mb) == (None, None)
 
@@ -309,14 +312,19 @@ def test_comparing_exits_1_on_a_regression_and_names_it(grnn, run_command, tmp_p
     assert "verdict  0 of 3" in out
 
 
-def test_comparing_with_a_damaged_run_fails_before_anything_is_measured(
+def test_comparing_with_a_damaged_or_foreign_run_fails_before_anything_is_measured(
     grnn, run_command, tmp_path, monkeypatch,
 ):
     monkeypatch.setattr(run, "bench", lambda *a, **k: pytest.fail("it measured"))
-    (tmp_path / "old.json").write_text("{}")
-    status, out, err = run_command(bench.app, grnn, "--compare", tmp_path / "old.json")
-    assert (status, out) == (1, "")
-    assert err.startswith("FormatError: expected what `edge_sdk.bench --json` wrote")
+    old = tmp_path / "old.json"
+    for text, message in [
+        ("{}", "FormatError: expected what `edge_sdk.bench --json` wrote"),
+        (benchmarked.result().to_json(), "ComparisonError: expected the same machine"),
+    ]:
+        old.write_text(text)
+        status, out, err = run_command(bench.app, grnn, "--compare", old)
+        assert (status, out) == (1, "")
+        assert err.startswith(message)
 
 
 def test_plotting_without_matplotlib_fails_before_anything_is_measured(

@@ -75,6 +75,20 @@ def test_a_reruns_ratio_lies_within_the_spread(noise):
     assert np.median([one.value for one in found]) == pytest.approx(0.7, rel=0.01)
 
 
+def test_a_quiet_run_does_not_promise_that_a_noisier_rerun_is_as_quiet():
+    rng = np.random.default_rng(3)
+    loud = rng.choice([0.001, 0.01], (500, 2, 1, 1))  # each run has a noise of its own
+    passes = rng.normal(0, 1, (500, 2, PASSES, 1)) * loud
+    base, other = np.ones((500, 2, PASSES, ROUNDS)), np.exp(np.repeat(passes, ROUNDS, 3))
+    found = [[stats.ratio(a, b) for a, b in zip(*pair, strict=True)]
+             for pair in zip(base, other, strict=True)]
+    assert np.mean([one.holds(two.value) for one, two in found]) >= 0.975
+    # Without the least width it would not hold.
+    bare = [abs(math.log(one.value / two.value)) <= stats._half(np.log(a[0])[:, 0]) * math.sqrt(2)
+            for (one, two), a in zip(found, other, strict=True)]
+    assert np.mean(bare) < 0.93
+
+
 def test_a_spread_of_rounds_alone_would_have_promised_too_much():
     rng = np.random.default_rng(1)
     base, other = (runs(rng, 400, between=0.05, within=0.01) for _ in range(2))
@@ -103,7 +117,9 @@ def test_what_slows_both_in_the_same_round_does_not_change_the_ratio(base, true,
     other = [[t * true for t in rounds] for rounds in slowed]
     found = stats.ratio(slowed, other)
     assert found.value == pytest.approx(true, rel=1e-9)
-    assert found.low == pytest.approx(true, rel=1e-6)
+    # Passes agree, and still no interval is narrower than reruns are known to be.
+    assert math.log(true / found.low) == pytest.approx(stats.LEAST_HALF, rel=1e-6)
+    assert math.log(found.high / true) == pytest.approx(stats.LEAST_HALF, rel=1e-6)
 
 
 @given(st.lists(st.tuples(times, times), min_size=2, max_size=8))

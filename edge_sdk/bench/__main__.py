@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
-from edge_sdk.bench import compare, plot, result, run, table
+from edge_sdk.bench import compare, machine, plot, result, run, table
 from edge_sdk.bench.subject import find
 from edge_sdk.console import command, progress, say
+from edge_sdk.device import Device
 from edge_sdk.engines.process import unpack_error
 
 QUICK = {"passes": 3, "rounds": 3, "seconds": 0.1}
@@ -51,6 +52,8 @@ def main(
     if as_json and as_csv:
         raise typer.BadParameter("--json or --csv, not both")
     older = None if old is None else result.load(old)
+    if older is not None:
+        compare.demand_comparable(older, machine.facts(Device()), threads)
     if picture is not None:
         plot.require()
     settings = QUICK if quick else {"passes": passes, "rounds": rounds, "seconds": seconds}

@@ -69,7 +69,7 @@ def compare(old: Result, new: Result, *, floor: float = FLOOR) -> Comparison:
     Raises:
         ComparisonError: Another machine, other threads, or nothing that both runs measured.
     """
-    _demand_comparable(old, new)
+    demand_comparable(old, new.machine, new.settings["threads"])
     changes: list[Change] = []
     notices = _differences(old, new)
     before = {(file.name, file.engine): file for file in old.files if file.error is None}
@@ -87,15 +87,25 @@ def compare(old: Result, new: Result, *, floor: float = FLOOR) -> Comparison:
     return Comparison(tuple(changes), tuple(notices))
 
 
-def _demand_comparable(old: Result, new: Result) -> None:
-    facts = ("the same machine", old.machine["key"], new.machine["key"])
-    threads = ("the same threads", old.settings["threads"], new.settings["threads"])
-    for what, then, now in (facts, threads):
-        if then != now:
-            where = f"{old.machine['cpu']}, {then}" if what == facts[0] else str(then)
-            got = f"{new.machine['cpu']}, {now}" if what == facts[0] else str(now)
-            raise ComparisonError(f"{what} as the older run: {where}", got, where="--compare",
-                                  hint="measure the older version here and now, and compare to it")
+def demand_comparable(old: Result, machine: dict[str, Any], threads: int) -> None:
+    """Demand that an older run was made on this machine with as many threads.
+
+    Args:
+        old: The older run.
+        machine: As `machine.facts` gives it.
+        threads: Of the engines.
+
+    Raises:
+        ComparisonError: It was not.
+    """
+    hint = "measure the older version here and now, and compare to it"
+    then, now = (f"{facts['cpu']}, {facts['key']}" for facts in (old.machine, machine))
+    if old.machine["key"] != machine["key"]:
+        raise ComparisonError(f"the same machine as the older run: {then}", now,
+                              where="--compare", hint=hint)
+    if old.settings["threads"] != threads:
+        raise ComparisonError(f"the same threads as the older run: {old.settings['threads']}",
+                              str(threads), where="--compare", hint=hint)
 
 
 def _differences(old: Result, new: Result) -> list[str]:
