@@ -7,6 +7,7 @@ rest is compiled against API 23 and looked at from outside.
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import struct
@@ -163,6 +164,26 @@ def test_a_missing_tool_is_named_with_the_line_that_installs_it(tmp_path):
                           capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "apt-get install --no-install-recommends aapt apksigner" in done.stderr
+
+
+def test_the_readme_names_every_package_that_the_script_may_miss():
+    script, readme = ((DEMO / name).read_text() for name in ("build.sh", "README.md"))
+    install = re.search(r"apt-get install --no-install-recommends ([^`]*)```", readme)[1]
+    pairs = re.search(r"for pair in (.*?); do", script, re.DOTALL)[1]
+    packages = {pair.split(":")[1] for pair in re.findall(r"[\w.-]+:[\w.-]+", pairs)}
+    packages |= set(re.findall(r"missing\+=\(([\w-]+)\)", script))
+    named = set(install.replace("\\", " ").split())
+    assert packages - {"openjdk-17-jre-headless"} == named, "the jdk brings the jre"
+
+
+def test_without_the_mirror_nothing_counts_as_fetched(tmp_path):
+    need("apt-get", files=("/usr/share/keyrings/debian-archive-keyring.gpg",))
+    done = subprocess.run([DEMO / "tools/fetch_debian.sh", tmp_path / "debian"], text=True,
+                          env={**os.environ, "EDGE_DEBIAN_MIRROR": f"file://{tmp_path}/none"},
+                          capture_output=True, check=False)
+    assert done.returncode == 1
+    assert f"{tmp_path}/none" in done.stderr
+    assert not (tmp_path / "debian/complete").exists()
 
 
 def test_another_argument_is_a_usage_error():

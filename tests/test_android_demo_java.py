@@ -151,9 +151,16 @@ def test_the_shared_json_has_unknown_as_null_and_units_in_names(junit):
     assert {row["kind"] for row in bundle["rows"]} == {"granularity", "cascade", "level", "method"}
     assert {"S", "M", "L", "XL", "risk-0.01", "governor decision"} <= \
         {row["name"] for row in bundle["rows"]}
+    used = [path for folder in ("digits.edge", "digits-core")
+            for path in (ASSETS / folder).iterdir() if path.suffix != ".pte"]
+    assert bundle["n_bytes"] == sum(path.stat().st_size for path in used)
+    assert bundle["engine"] == "core"
     assert [row["name"].split()[0] for row in codes["rows"]] == ["nearest", "exact", "ordered"]
     assert all(row["energy_mj"] is None for row in speech["rows"])
     assert all(row["quantiles_ms"]["99"] is None for row in speech["rows"]), "10 samples"
+    for row in bundle["rows"]:
+        assert (row["answered"] is None) == (row["kind"] != "cascade")
+        assert row["answered"] is None or sum(row["answered"].values()) == pytest.approx(1)
     assert broken["error"]["kind"] == "FormatException"
     assert content["state"]["during"]["throttled"] is None
 

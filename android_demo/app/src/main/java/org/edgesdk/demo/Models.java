@@ -34,7 +34,7 @@ final class Models {
         long start = System.nanoTime();
         Loaded loaded = new Loaded(new AssetSource(context.getAssets(), BUNDLE));
         Bundle bundle = Bundle.open(loaded);
-        ImageModel model = ModelFactory.open(context, bundle);
+        ImageModel model = ModelFactory.open(context, bundle, loaded);
         return new ImageSession(bundle, model, loaded, (System.nanoTime() - start) / 1e6);
     }
 

@@ -1,5 +1,7 @@
 package org.edgesdk.demo.core;
 
+import java.util.Map;
+
 /** Something that is measured, call by call. */
 public abstract class BenchItem {
     /** The file of the report that it belongs to. */
@@ -15,6 +17,11 @@ public abstract class BenchItem {
         this.file = file;
         this.kind = kind;
         this.name = name;
+    }
+
+    /** Of a cascade, the share of the inputs that each level answers; null of all else. */
+    public Map<String, Object> answered() {
+        return null;
     }
 
     /** Run once on the input of that number, from 0 up. */

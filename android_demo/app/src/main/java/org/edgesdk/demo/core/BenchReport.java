@@ -53,6 +53,11 @@ public final class BenchReport {
         files.put(name, file);
     }
 
+    /** Name the engine of a file's model, where it is not the core. */
+    void setEngine(String name, String engine) {
+        files.get(name).put("engine", engine);
+    }
+
     /** Say why a file was not measured. */
     public void addError(String name, String kind, RuntimeException error) {
         addFile(name, kind, "", 0, Double.NaN, "", null);

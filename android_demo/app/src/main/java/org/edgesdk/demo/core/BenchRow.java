@@ -46,7 +46,7 @@ public final class BenchRow {
         row.put("rounds_ms", Collections.singletonList(roundsMs));
         row.put("energy_mj", null);
         row.put("energy_source", "no counter that an app may read");
-        row.put("answered", null);
+        row.put("answered", item.answered());
         return row;
     }
 

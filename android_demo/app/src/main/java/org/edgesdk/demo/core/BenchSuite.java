@@ -12,8 +12,10 @@ import org.edgesdk.Signals;
 
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import java.util.Set;
 
@@ -49,14 +51,20 @@ public final class BenchSuite {
         Loaded loaded = session.loaded();
         report.addFile(IMAGES, "bundle", loaded.sha256(), loaded.nBytes(), session.loadMs(),
                 "ten digits drawn by code", version);
+        report.setEngine(IMAGES, loaded.engine());
         final float[][] digits = new float[N_DIGITS][];
         for (int digit = 0; digit < N_DIGITS; digit++) {
             digits[digit] = SampleDigits.pixels(digit);
         }
         final ImagePlans plans = session.imagePlans();
         for (final String plan : session.plans()) {
-            boolean cascade = session.bundle().cascades().containsKey(plan);
+            final boolean cascade = session.bundle().cascades().containsKey(plan);
             items.add(new BenchItem(IMAGES, cascade ? "cascade" : "granularity", plan) {
+                @Override
+                public Map<String, Object> answered() {
+                    return cascade ? shares(plans, plan, digits) : null;
+                }
+
                 @Override
                 public void call(int number) {
                     plans.run(plan, digits[number % N_DIGITS]);
@@ -85,6 +93,19 @@ public final class BenchSuite {
             }
         });
         addGovernor(session.newGovernor());
+    }
+
+    private static Map<String, Object> shares(ImagePlans plans, String plan, float[][] digits) {
+        List<Level> levels = plans.cascade(plan).levels();
+        int[] counts = new int[levels.size()];
+        for (float[] digit : digits) {
+            counts[plans.run(plan, digit).place]++;
+        }
+        Map<String, Object> shares = new LinkedHashMap<String, Object>();
+        for (int i = 0; i < counts.length; i++) {
+            shares.put(levels.get(i).toString(), (double) counts[i] / digits.length);
+        }
+        return shares;
     }
 
     /** The levels of all cascades that are no plans by themselves. */

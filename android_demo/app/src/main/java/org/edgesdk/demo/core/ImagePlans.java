@@ -24,6 +24,9 @@ final class ImagePlans {
         final double confidence;
         final String granularity;
         final int dim;
+
+        /** Of that level in the cascade, from 0. */
+        final int place;
         final Boolean known;
         final int codeDistance;
 
@@ -36,6 +39,7 @@ final class ImagePlans {
             confidence = answer.confidence;
             granularity = answer.level.granularity;
             dim = answer.level.dim;
+            place = answer.place;
             this.known = known;
             this.codeDistance = codeDistance;
             this.stopped = stopped;

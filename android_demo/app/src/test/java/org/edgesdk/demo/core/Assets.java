@@ -18,8 +18,8 @@ final class Assets {
         long start = System.nanoTime();
         Loaded loaded = new Loaded(bundle);
         Bundle opened = Bundle.open(loaded);
-        return new ImageSession(opened, CoreImageModel.open(layers, "assets/digits-core"), loaded,
-                (System.nanoTime() - start) / 1e6);
+        CoreImageModel model = CoreImageModel.open(loaded.beside(layers), "assets/digits-core");
+        return new ImageSession(opened, model, loaded, (System.nanoTime() - start) / 1e6);
     }
 
     static CodesFile codes() {
