@@ -75,7 +75,8 @@ def test_the_golden_files_ratios_are_those_of_the_figures_put_in():
 
 @pytest.mark.parametrize(("ms", "text"), [
     (12345.6, "12346"), (123.45, "123.5"), (1.23456, "1.235"), (0.123456, "0.1235"),
-    (0.00226, "0.002260"), (1e-9, "0.000000001"), (9.9999, "10.00"), (None, "unknown")])
+    (0.00226, "0.002260"), (1e-9, "0.000000001"), (9.9999, "10.00"), (9.708, "9.708"),
+    (0.0, "0.000"), (99.96, "99.96"), (None, "unknown")])
 def test_times_have_four_digits_and_no_exponent(ms, text):
     assert table._time(ms) == text
 

@@ -426,7 +426,7 @@ def test_export_is_callable_whatever_was_imported_before(lines):
 @pytest.mark.parametrize("lines", [
     "import edge_sdk",
     "import edge_sdk; edge_sdk.Artifact; edge_sdk.open_artifact; edge_sdk.load; edge_sdk.export",
-    "import edge_sdk.engines, edge_sdk.selftest, edge_sdk.bench.child, edge_sdk.inspect",
+    "import edge_sdk.engines, edge_sdk.selftest, edge_sdk.bench.__main__, edge_sdk.inspect",
 ])
 def test_importing_the_package_loads_no_torch_no_toolchain_and_no_exporter(lines):
     heavy = ("torch", "onnx", "onnxruntime", "onnxscript", "executorch", "torchao",

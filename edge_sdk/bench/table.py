@@ -10,6 +10,7 @@ from typing import Any
 from edge_sdk.bench.result import File, Ratio, Result, Row
 
 UNKNOWN = "unknown"
+MOST_DIGITS = 9
 
 
 def lines(result: Result) -> list[str]:
@@ -108,9 +109,8 @@ def _time(value: float | None) -> str:
     """Return four significant digits without an exponent."""
     if value is None:
         return UNKNOWN
-    digits = 4 - len(f"{value:.0f}") if value >= 1 else next(
-        (d for d in range(4, 10) if value * 10**d >= 1000), 9)
-    return f"{value:.{max(digits, 0)}f}"
+    exponent = int(f"{value:.3e}".partition("e")[2])  # after rounding: 9.9999 is 10.00
+    return f"{value:.{min(max(3 - exponent, 0), MOST_DIGITS)}f}"
 
 
 def _yes(value: bool | None) -> str:

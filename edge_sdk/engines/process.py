@@ -117,7 +117,8 @@ def measure(
 ) -> Measurement:
     """Return latency and peak memory of a file on its own golden inputs.
 
-    Latency is the median over `repeats` calls, the granularities taking turns.
+    Latency is the median over `repeats` calls, the granularities taking turns: of one process,
+    enough to print beside an export. `edge_sdk.bench` says how far such a figure may be believed.
 
     Raises:
         EdgeError: As the engine raised it.
