@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3; do \
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: export test emulated lint bench clean
+.PHONY: export test emulated wheel apk lint bench clean
 
 export: $(READY)
 	$(VENV)/bin/python -m edge_sdk.export --granularity M --model matvit-digits
@@ -16,10 +16,20 @@ test: $(READY)
 	ctest --test-dir build/runtime --output-on-failure
 	$(VENV)/bin/python -m pytest
 
-# The core for other processors: needs the cross compilers and QEMU that .ci/run installs.
-emulated:
+# Core, Python package and Java library on ARM: needs the compilers and QEMU that .ci/run installs.
+emulated: $(READY)
 	$(PYTHON) runtime/tools/check_core.py
 	runtime/tools/emulated.sh
+	$(VENV)/bin/python runtime/tools/emulated_python.py
+
+# Wheels of devices in dist/; WHEEL_PYTHONS="python3.10 python3.11 python3.12" for more of them.
+WHEEL_PYTHONS ?= $(PYTHON)
+wheel:
+	$(PYTHON) runtime/tools/wheels.py $(addprefix --python ,$(WHEEL_PYTHONS))
+
+# The Android demo, with packages of Debian alone.
+apk:
+	android_demo/build.sh
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

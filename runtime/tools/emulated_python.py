@@ -39,10 +39,10 @@ BESIDE = ["pillow", "pytest", "hypothesis"]
 PLATFORMS = ["manylinux_2_28", "manylinux_2_27", "manylinux_2_26", "manylinux_2_17",
              "manylinux2014"]
 
-TESTS = ["test_cascade_signals", "test_code_vectors", "test_code_words", "test_fastgrnn_core",
-         "test_fastgrnn_early", "test_fastgrnn_integer", "test_gate", "test_governor",
-         "test_granularity", "test_logmel", "test_sparse_core", "test_vectors", "test_wav"]
-"""Those of tests/ that need no toolchain, and that an emulator runs in reasonable time."""
+TESTS = ["test_cascade_signals", "test_code_vectors", "test_code_words", "test_gate",
+         "test_governor", "test_granularity", "test_sparse_core", "test_wav"]
+"""Those of tests/ that need no toolchain, and that an emulator runs in a minute or two. Log-mel
+and FastGRNN take longer there; their answers are compared to the bit instead."""
 
 FEW_EXAMPLES = """from hypothesis import HealthCheck, settings
 settings.register_profile("emulated", deadline=None, max_examples=5,

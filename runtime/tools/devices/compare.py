@@ -1,9 +1,10 @@
 """Compare what two devices answered (`answers.py`). Exit 1 where they differ by more than allowed.
 
 Usage: python runtime/tools/devices/compare.py THIS OTHER.
-Numbers of fp32 files may differ by 1e-5, absolute. In int8 the last bit of a sum may take an
-activation to the next step, and each processor has its own kernels: their outputs may differ by
-a hundredth of the largest. Decisions must be the same, of int8 files too.
+Numbers of fp32 files may differ by 1e-5 of the largest, or by 1e-5 where that is below 1. In
+int8 the last bit of a sum may take an activation to the next step, and each processor has its own
+kernels: their outputs may differ by what the golden outputs of int8 files may. Decisions must be
+the same, those of int8 files too.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from typing import Any
 import numpy as np
 
 LIMIT = 1e-5
-LIMIT_INT8 = 1e-2
-"""Of the largest output. Measured between x86-64 and arm64 under QEMU: 5e-3 in ONNX Runtime,
-9e-8 in LiteRT; int8 itself is farther than that from fp32."""
+LIMIT_INT8 = 5e-2
+"""Of the largest output. Measured between x86-64 (AVX-512) and arm64 under QEMU, 40 digits:
+1.2e-2 in ONNX Runtime, 9e-4 in LiteRT; int8 itself is 2e-2 and 9e-3 from fp32."""
 
 
 def differences(this: Path, other: Path) -> tuple[dict[str, float], list[str]]:
@@ -39,8 +40,8 @@ def differences(this: Path, other: Path) -> tuple[dict[str, float], list[str]]:
             difference = float(np.abs(one.astype(np.float64) - two).max())
             group = "/".join(name.split("/")[:2 if ".edge/" in name else 1])
             # A NaN compares false: ask for what is right, not for what is wrong.
-            limit = LIMIT_INT8 * float(np.abs(one).max()) if "int8" in name else LIMIT
-            if not difference <= limit:
+            scale = max(1.0, float(np.abs(one).max()))
+            if not difference <= scale * (LIMIT_INT8 if "int8" in name else LIMIT):
                 wrong.append(f"{name}: differs by {difference:.2g}")
             largest[group] = max(largest[group], difference)
     return dict(largest), wrong
