@@ -142,7 +142,7 @@ def test_the_archive_holds_all_that_android_studio_takes_and_is_the_same_bytes_a
         assert archive.testzip() is None
         for name, library in android.items():
             assert archive.read(f"jni/{name}/{build.NAME}") == library.read_bytes()
-    assert {"AndroidManifest.xml", "R.txt", "classes.jar"} <= set(names)
+    assert {"AndroidManifest.xml", "R.txt", "classes.jar", "proguard.txt"} <= set(names)
 
 
 # ---- sources ---------------------------------------------------------------------------------

@@ -234,9 +234,9 @@ def build_jar() -> Path:
 def build_aar() -> Path:
     """Build all ABIs and the classes, and pack them as Android Studio takes them."""
     libraries = [build_android(abi) for abi in ABIS]
-    manifest = (HERE / "android" / "AndroidManifest.xml").read_bytes()
-    files = [("AndroidManifest.xml", manifest), ("R.txt", b""),
-             ("classes.jar", build_jar().read_bytes())]
+    texts = ["AndroidManifest.xml", "proguard.txt"]
+    files = [(name, (HERE / "android" / name).read_bytes()) for name in texts]
+    files += [("R.txt", b""), ("classes.jar", build_jar().read_bytes())]
     files += [(f"jni/{library.parent.name}/{NAME}", library.read_bytes()) for library in libraries]
     path = write_zip(OUT / AAR, files, stored=True)
     print(f"wrote    {AAR}  {path.stat().st_size} B")
