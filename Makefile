@@ -21,6 +21,7 @@ emulated: $(READY)
 	$(PYTHON) runtime/tools/check_core.py
 	runtime/tools/emulated.sh
 	$(VENV)/bin/python runtime/tools/emulated_python.py
+	$(VENV)/bin/python runtime/jni/check.py x86_64 arm64
 
 # Wheels of devices in dist/; WHEEL_PYTHONS="python3.10 python3.11 python3.12" for more of them.
 WHEEL_PYTHONS ?= $(PYTHON)
