@@ -28,7 +28,7 @@ from sounds import silence, tone  # noqa: E402
 
 from edge_sdk import bundle, corefile  # noqa: E402
 from edge_sdk.audio.gate import GateConfig  # noqa: E402
-from edge_sdk.cascade import Head  # noqa: E402
+from edge_sdk.cascade import Cascade, Head  # noqa: E402
 from edge_sdk.codes import CodeIndex, InstanceIndex  # noqa: E402
 from edge_sdk.fastgrnn.early import EarlyDecision  # noqa: E402
 from edge_sdk.fastgrnn.model import FastGRNN  # noqa: E402
@@ -142,6 +142,10 @@ def profile() -> dict[str, Any]:
 def write_bundle(folder: Path) -> None:
     """Write a bundle of every kind of file, and the answers to random embeddings."""
     parts = bundles.parts(folder)
+    # A margin of one bit of the codes' 12 is as large as this threshold, and not larger.
+    parts["cascades"]["tie"] = Cascade(
+        parts["head"], [("S", 8), ("XL", 8)], [1 / bundles.BITS], signal="llc_margin",
+        codes=parts["codes"])
     packed = bundle.folder.pack(folder / "tiny.edge", **{**parts, "profile": profile()})
     rng = np.random.default_rng(2)
     answers = []
@@ -175,13 +179,19 @@ def write_listener(folder: Path) -> None:
         seconds = {3: 0.02, 5: 2.0}.get(i, 0.25 + 0.05 * i)
         pieces += [tone(hz, seconds, 2000 + 900 * i), silence(0.35 + 0.02 * i, 3, seed=i)]
     samples = np.concatenate([*pieces, tone(440, 0.3)])  # cut off by the end
-    (folder / "samples.raw").write_bytes(samples.astype("<i2").tobytes())
+    # Loud from the first sample on, so that silence is heard only later: noise, and then a word.
+    noisy = np.concatenate([silence(0.8, 400), silence(0.5, 3), tone(800, 0.4), silence(0.4, 3)])
+    for name, sound in (("samples", samples), ("noisy", noisy)):
+        (folder / f"{name}.raw").write_bytes(sound.astype("<i2").tobytes())
     early = EarlyDecision((15, 25, 40), (0.625, 0.5, 0.75))
     (folder / "early.json").write_text(json.dumps(early.to_dict()), encoding="utf-8")
     stored = EarlyDecision.from_dict(model.early) if model.early else None
-    for name, rule, gate in (("end", None, None), ("stored", stored, None), ("early", early, None),
-                             ("gate", early, GateConfig(1.0, 3, 0.5, 12, 5, 4, 40, 2.0, 80))):
-        found = [asdict(word) for word in listen([samples], Listener(model, early=rule, gate=gate))]
+    other = GateConfig(1.0, 3, 0.5, 12, 5, 4, 40, 2.0, 80)
+    for name, sound, rule, gate in (
+            ("end", samples, None, None), ("stored", samples, stored, None),
+            ("early", samples, early, None), ("gate", samples, early, other),
+            ("noisy", noisy, early, None)):
+        found = [asdict(word) for word in listen([sound], Listener(model, early=rule, gate=gate))]
         (folder / f"{name}.jsonl").write_text(
             "".join(json.dumps(word) + "\n" for word in found), encoding="utf-8")
         (folder / f"{name}.txt").write_text(

@@ -87,6 +87,16 @@ def test_a_failing_test_and_a_warning_of_the_jvm_are_seen(jvm, tmp_path):
                 check.run_tests([script], tmp_path, tmp_path, tmp_path)
 
 
+def test_a_library_of_another_processor_is_a_typed_exception(jvm, android, tmp_path):
+    classes = check.compile_tests(build.build_jar())
+    other = "arm64-v8a" if os.uname().machine == "x86_64" else "x86_64"
+    for library in (android[other], tmp_path / "none.so"):
+        with pytest.raises(build.BuildError) as failed:
+            check.run_tests(["java"], library, tmp_path, classes)
+        assert "org.edgesdk.UnsupportedPlatformException: expected the library" in str(failed.value)
+        assert "UnsatisfiedLinkError" not in str(failed.value)
+
+
 # ---- libraries for Android ----------------------------------------------------------------
 
 def test_core_and_jni_take_at_most_150_kb_of_each_abi(android):

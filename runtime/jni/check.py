@@ -3,9 +3,10 @@
     python runtime/jni/check.py host      the library for this machine's JVM
     python runtime/jni/check.py x86_64    Android's x86-64 library, in the same JVM
     python runtime/jni/check.py arm64     Android's arm64 library, in an arm64 JVM under QEMU
+    python runtime/jni/check.py armv7     Android's 32-bit library: minutes, as that JVM interprets
 
 Needs an environment with edge_sdk: Python's answers are written first (tests/jni_files.py).
-The arm64 JVM comes from Debian, once, into build/; nothing is installed. A warning of
+An emulated JVM comes from Debian, once, into build/; nothing is installed. A warning of
 -Xcheck:jni is a failure. Exit 1 if a test fails.
 """
 
@@ -18,7 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,13 +30,29 @@ ROOT = HERE.parent.parent
 JUNIT = [Path("/usr/share/java/junit4.jar"), Path("/usr/share/java/hamcrest.jar")]
 """Of Debian's junit4."""
 
-SYSTEM = OUT / "arm64"
-"""Where the arm64 JVM and what it needs of a system are unpacked."""
-PACKAGES = ["libc6", "libgcc-s1", "libstdc++6", "zlib1g", "openjdk-17-jre-headless"]
+PACKAGES = ["libc6", "libgcc-s1", "libstdc++6", "zlib1g", "libatomic1", "openjdk-17-jre-headless"]
+"""A JVM, and what it needs of a system."""
 SUITE = "bookworm"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 MIRROR = "http://deb.debian.org/debian"
-LIMIT_S = 540
+LIMIT_S = 1200
+
+
+class Emulated(NamedTuple):
+    """A processor under QEMU: Android's name of it, Debian's, and the emulator."""
+
+    abi: str
+    debian: str
+    triplet: str
+    emulator: str
+    options: tuple[str, ...]
+
+
+# The first compiler alone: the second one costs more under emulation than it saves.
+ARM64 = Emulated("arm64-v8a", "arm64", "aarch64-linux-gnu", "qemu-aarch64-static",
+                 ("-XX:TieredStopAtLevel=1",))
+# armel passes floats as Android does, armhf does not.
+ARMV7 = Emulated("armeabi-v7a", "armel", "arm-linux-gnueabi", "qemu-arm-static", ())
 
 
 class Result(NamedTuple):
@@ -108,16 +125,15 @@ def on_x86_64() -> Result:
                      {"LD_LIBRARY_PATH": str(folder)})
 
 
-def on_arm64() -> Result:
-    """Run the tests on Android's arm64 library, in an arm64 JVM under QEMU."""
-    java = unpacked_jvm()
-    library = build.build_android(next(abi for abi in ABIS if abi.name == "arm64-v8a"))
-    emulator = "qemu-aarch64-static"
-    if shutil.which(emulator) is None:
-        raise BuildError(f"expected {emulator}\nhint: apt-get install qemu-user-static")
-    # The first compiler alone: the second one costs more under emulation than it saves.
-    return run_tests([emulator, "-L", SYSTEM / "root", java, "-XX:TieredStopAtLevel=1"], library,
-                     made(), compile_tests(build.build_jar()))
+def emulated(processor: Emulated) -> Result:
+    """Run the tests on a library of Android's, in a JVM of its processor under QEMU."""
+    if shutil.which(processor.emulator) is None:
+        raise BuildError(f"expected {processor.emulator}\nhint: apt-get install qemu-user-static")
+    system = OUT / processor.debian
+    java = unpacked_jvm(processor, system)
+    library = build.build_android(next(abi for abi in ABIS if abi.name == processor.abi))
+    return run_tests([processor.emulator, "-L", system / "root", java, *processor.options],
+                     library, made(), compile_tests(build.build_jar()))
 
 
 def stand_in(link: Path, libc: Path) -> None:
@@ -126,35 +142,42 @@ def stand_in(link: Path, libc: Path) -> None:
     link.symlink_to(libc)
 
 
-def unpacked_jvm() -> Path:
-    """Fetch the arm64 JVM from Debian, if it is not here; return its `java`."""
-    java = SYSTEM / "root" / "usr" / "lib" / "jvm" / "java-17-openjdk-arm64" / "bin" / "java"
-    if (SYSTEM / "complete").is_file() and java.is_file():
+def unpacked_jvm(processor: Emulated, system: Path) -> Path:
+    """Fetch a processor's JVM from Debian into `system`, if it is not there; return its `java`."""
+    root = system / "root"
+    java = root / "usr" / "lib" / "jvm" / f"java-17-openjdk-{processor.debian}" / "bin" / "java"
+    if (system / "complete").is_file() and java.is_file():
         return java
     if not KEYRING.is_file():
         raise BuildError(f"expected {KEYRING}\nhint: a Debian machine has it")
-    shutil.rmtree(SYSTEM, ignore_errors=True)
+    shutil.rmtree(system, ignore_errors=True)
     for folder in ("state/lists/partial", "cache/archives/partial", "packages"):
-        (SYSTEM / folder).mkdir(parents=True)
-    (SYSTEM / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror()} {SUITE} main\n")
-    (SYSTEM / "status").write_text("")
-    settings = SYSTEM / "apt.conf"
-    settings.write_text(
-        f'Dir::State "{SYSTEM}/state";\nDir::State::status "{SYSTEM}/status";\n'
-        f'Dir::Cache "{SYSTEM}/cache";\nDir::Etc::sourcelist "{SYSTEM}/sources.list";\n'
-        'Dir::Etc::sourceparts "-";\nAPT::Architecture "arm64";\nAPT::Architectures {"arm64";};\n'
-        'Acquire::Languages "none";\n')
+        (system / folder).mkdir(parents=True)
+    settings = write_apt_settings(processor, system)
     variables = {**os.environ, "APT_CONFIG": str(settings)}
     for command in (["apt-get", "update", "-q"], ["apt-get", "download", "-q", *PACKAGES]):
-        done = subprocess.run(command, cwd=SYSTEM / "packages", env=variables, text=True,
+        done = subprocess.run(command, cwd=system / "packages", env=variables, text=True,
                               capture_output=True, check=False, timeout=LIMIT_S)
         if done.returncode:
             raise BuildError(f"{' '.join(command)}\n{done.stdout}{done.stderr}".strip())
-    for package in sorted((SYSTEM / "packages").glob("*.deb")):
-        run(["dpkg", "-x", package, SYSTEM / "root"])
-    stand_in(SYSTEM / "root" / "lib" / "aarch64-linux-gnu" / "libc.so", Path("libc.so.6"))
-    (SYSTEM / "complete").write_text("")
+    for package in sorted((system / "packages").glob("*.deb")):
+        run(["dpkg", "-x", package, root])
+    stand_in(root / "lib" / processor.triplet / "libc.so", Path("libc.so.6"))
+    (system / "complete").write_text("")
     return java
+
+
+def write_apt_settings(processor: Emulated, system: Path) -> Path:
+    """Write an apt configuration of its own, which knows nothing that is installed here."""
+    (system / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror()} {SUITE} main\n")
+    (system / "status").write_text("")
+    settings = system / "apt.conf"
+    settings.write_text(
+        f'Dir::State "{system}/state";\nDir::State::status "{system}/status";\n'
+        f'Dir::Cache "{system}/cache";\nDir::Etc::sourcelist "{system}/sources.list";\n'
+        f'Dir::Etc::sourceparts "-";\nAPT::Architecture "{processor.debian}";\n'
+        f'APT::Architectures {{"{processor.debian}";}};\nAcquire::Languages "none";\n')
+    return settings
 
 
 def mirror() -> str:
@@ -171,7 +194,9 @@ def mirror() -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the tests that are asked for; return the exit status."""
-    checks = {"host": on_host, "x86_64": on_x86_64, "arm64": on_arm64}
+    checks: dict[str, Callable[[], Result]] = {
+        "host": on_host, "x86_64": on_x86_64, "arm64": lambda: emulated(ARM64),
+        "armv7": lambda: emulated(ARMV7)}
     if not arguments or any(name not in checks for name in arguments):
         print(__doc__, file=sys.stderr)
         return 2

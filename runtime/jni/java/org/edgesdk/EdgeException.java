@@ -62,6 +62,7 @@ public class EdgeException extends RuntimeException {
 
     /** Returns the exception for a status of the core, as {@code errors.from_status} does. */
     static EdgeException fromStatus(int status, String where) {
+        EdgeRuntime.load();
         String name = EdgeRuntime.statusName(status);
         String text = EdgeRuntime.statusText(status);
         switch (name) {

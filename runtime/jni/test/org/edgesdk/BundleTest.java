@@ -79,7 +79,7 @@ public final class BundleTest {
             assertEquals("{\"split\":\"none\",\"µ\":[1,2.5,null]}", bundle.notes());
             assertEquals(Arrays.asList("onnx"), bundle.targets());
             assertEquals(12, bundle.codes().codes().bits());
-            assertEquals("[dims, never, coded]", bundle.cascades().keySet().toString());
+            assertEquals("[dims, never, coded, tie]", bundle.cascades().keySet().toString());
             assertEquals("[S/8, XL/8]", bundle.cascades().get("coded").levels().toString());
             assertTrue(bundle.modelFile("onnx").remaining() > 0);
             assertTrue(bundle.modelFile("onnx").isReadOnly());
@@ -110,11 +110,12 @@ public final class BundleTest {
             List<Object> answers = Json.list(Json.parse(
                     Vectors.bytes(Vectors.made("bundle/answers.json")), ""), "");
             assertEquals(50, answers.size());
-            int[] sure = new int[3];
+            int[] sure = new int[4];
             for (Object one : answers) {
                 check(bundle, Json.object(one, ""), sure);
             }
             assertTrue(sure[0] > 0 && sure[0] < 50);
+            assertTrue(sure[3] > 0 && sure[3] < 50);
         });
     }
 

@@ -263,6 +263,31 @@ public final class GovernorTest {
         assertTrue(log.toString(), log.toString().contains("\"last_until_s\":5450.0"));
     }
 
+    /** As after a suspend, in which the one clock stands still and the other does not. */
+    @Test
+    public void aTimeOfDayIsLookedUpAgainAfterAMinute() {
+        final long[] ms = {1_750_000_000_000L};
+        Calendar end = Calendar.getInstance();
+        end.setTimeInMillis(ms[0] + 3 * 3600_000);
+        Budget budget = Budget.none().withBattery(String.format("last until %02d:%02d",
+                end.get(Calendar.HOUR_OF_DAY), end.get(Calendar.MINUTE)));
+        StringBuilder log = new StringBuilder();
+        Governor governor = new Governor(two(), log, () -> ms[0]);
+        double left = (budget.endsMs(ms[0]) - ms[0]) / 1e3;
+        double[][] steps = {{50, 0, 50 + left}, {109, 600, 50 + left}, {110, 600, left - 490},
+            {169.5, 900, left - 490}, {170, 900, left - 730}};
+        for (double[] step : steps) {
+            ms[0] = 1_750_000_000_000L + (long) (step[1] * 1000);
+            Signals signals = new Signals();
+            signals.nowS = step[0];
+            log.setLength(0);
+            governor.decide(budget, signals);
+            Map<String, Object> told = Json.object(Json.object(
+                    Json.parse(log.toString(), "log"), "log").get("decide"), "log");
+            assertEquals(step[2], known(told, "last_until_s"), 1e-6);
+        }
+    }
+
     @Test
     public void budgetsThatAreNoneAreRefused() {
         for (String policy : new String[] {"", "last", "last until 24:00", "last until 1:60",

@@ -21,8 +21,8 @@ public final class ListenerTest {
         return FastGrnn.open(Vectors.made("listen/digits.grnn"));
     }
 
-    private static short[] samples() throws Exception {
-        byte[] bytes = Vectors.bytes(Vectors.made("listen/samples.raw"));
+    private static short[] samples(String name) throws Exception {
+        byte[] bytes = Vectors.bytes(Vectors.made("listen/" + name + ".raw"));
         short[] samples = new short[bytes.length / 2];
         ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).asShortBuffer().get(samples);
         return samples;
@@ -34,7 +34,7 @@ public final class ListenerTest {
 
     private static void check(String name, Listener listener, int block) throws Exception {
         List<Listener.Heard> found = new ArrayList<>();
-        short[] samples = samples();
+        short[] samples = samples(name.equals("noisy") ? name : "samples");
         for (int at = 0; at < samples.length; at += block) {
             found.addAll(listener.push(samples, at, Math.min(block, samples.length - at)));
         }
@@ -64,6 +64,7 @@ public final class ListenerTest {
             check("stored", new Listener(digits()), 4096);
             check("early", new Listener(digits(), early(), null), 1);
             check("gate", new Listener(digits(), early(), GATE), 100_000_000);
+            check("noisy", new Listener(digits(), early(), null), 80);
         });
     }
 
