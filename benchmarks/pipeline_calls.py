@@ -226,6 +226,25 @@ def _executorch(path: Path) -> Bound:
     return x[0, 0], logits, run
 
 
+# ---- every size of a file ----------------------------------------------------------------------
+
+
+def every_size(folder: Path, file: str) -> Calls:
+    """Return a call of each size of an elastic file, on its first golden input."""
+    from edge_sdk.artifact import unpack_array
+    from edge_sdk.engines import load
+
+    engine = load(folder / file)
+    inputs = {name: np.ascontiguousarray(unpack_array(packed)[:1])
+              for name, packed in engine.metadata.golden.inputs.items()}
+
+    def call(size: str) -> Call:
+        run = partial(engine.run, inputs, size)
+        return Call(run, lambda: run()["logits"])
+
+    return {size: call(size) for size in engine.granularities}
+
+
 # ---- samples to words --------------------------------------------------------------------------
 
 

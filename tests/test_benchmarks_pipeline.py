@@ -17,6 +17,7 @@ from benchmarks.pipeline_calls import (
     BARE,
     _compare_image,
     _pass,
+    every_size,
     front_end_of,
     loud,
     unchecked,
@@ -117,6 +118,22 @@ def test_an_answer_is_compared_with_that_of_the_plan_that_gave_it(tmp_path):
         return 1 if answer.plan == "XL" else 7
 
     _compare_image(tmp_path, "onnx", "by budget", answer, pictures, right)
+
+
+def test_each_size_of_a_file_is_a_call_of_that_size(artifact):
+    from edge_sdk.artifact import unpack_array
+    from edge_sdk.engines import load
+
+    path = artifact("onnx", "elastic").path
+    calls = every_size(path.parent, path.name)
+    engine = load(path)
+    golden = engine.metadata.golden.inputs
+    inputs = {name: unpack_array(packed)[:1] for name, packed in golden.items()}
+    assert list(calls) == list(engine.granularities)
+    outputs = [call.output() for call in calls.values()]
+    for size, got in zip(calls, outputs, strict=True):
+        np.testing.assert_array_equal(got, engine.run(inputs, size)["logits"])
+    assert not np.array_equal(outputs[0], outputs[-1])
 
 
 def broken(folder):
