@@ -5,7 +5,8 @@
 #   android_demo/build.sh              the APK, signed with a debug key of this machine
 #   android_demo/build.sh --out DIR    everything into DIR instead of android_demo/build
 #
-# Android's classes and dx come from Debian 11 into android_demo/build/debian (fetch_debian.sh).
+# Android's class library (API 23) and dx are no longer in Debian 12: they are unpacked from
+# Debian 11 into android_demo/build/debian, once.
 set -euo pipefail
 
 demo=$(cd "$(dirname "$0")" && pwd)
@@ -133,7 +134,8 @@ summary() {
 
 check_tools
 read_facts
-"$demo/tools/fetch_debian.sh" "$debian"
+python3 "$root/runtime/tools/debian.py" --suite bullseye --arch amd64 --into "$debian" \
+  libandroid-23-java dalvik-exchange
 work=$(mktemp -d "$out/work.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 build_libraries

@@ -12,6 +12,7 @@ import re
 import shutil
 import struct
 import subprocess
+import sys
 import xml.etree.ElementTree as ET
 import zipfile
 
@@ -178,7 +179,9 @@ def test_the_readme_names_every_package_that_the_script_may_miss():
 
 def test_without_the_mirror_nothing_counts_as_fetched(tmp_path):
     need("apt-get", files=("/usr/share/keyrings/debian-archive-keyring.gpg",))
-    done = subprocess.run([DEMO / "tools/fetch_debian.sh", tmp_path / "debian"], text=True,
+    done = subprocess.run([sys.executable, ROOT / "runtime/tools/debian.py", "--suite", "bullseye",
+                           "--arch", "amd64", "--into", tmp_path / "debian", "dalvik-exchange"],
+                          text=True,
                           env={**os.environ, "EDGE_DEBIAN_MIRROR": f"file://{tmp_path}/none"},
                           capture_output=True, check=False)
     assert done.returncode == 1

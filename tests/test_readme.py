@@ -13,6 +13,7 @@ RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*/elastic.json"))
 ADAPTIVE = sorted((ROOT / "benchmarks" / "results").glob("*/adaptive.json"))
 CODES = sorted((ROOT / "benchmarks" / "results").glob("*/codes.json"))
 FASTGRNN = sorted((ROOT / "benchmarks" / "results").glob("*/fastgrnn.json"))
+BENCH = sorted((ROOT / "benchmarks" / "results").glob("*/bench.json"))
 SPARSE = sorted((ROOT / "benchmarks" / "results").glob("*/sparse.json"))
 
 
@@ -52,6 +53,14 @@ def test_the_readmes_words_on_fastgrnn_are_made_from_committed_results_card_and_
     card, budget = (json.loads(path.read_text()) for path in (CARD, BUDGET))
     made = [block(json.loads(path.read_text()), card, budget) for path in FASTGRNN]
     assert written in made
+
+
+def test_the_readmes_table_of_bench_is_made_from_a_committed_run(readme):
+    from benchmarks.readme_bench import BEGIN, END, block
+    from edge_sdk.bench.result import load
+
+    written = readme.partition(BEGIN)[2].partition(END)[0].strip()
+    assert written in [block(load(path), path.parent.name) for path in BENCH]
 
 
 def test_the_readmes_words_on_sparse_models_are_made_from_committed_results_and_card(readme):

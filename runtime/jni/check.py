@@ -27,14 +27,15 @@ import build
 from build import ABIS, HERE, JAR, NAME, OUT, BuildError, run
 
 ROOT = HERE.parent.parent
+sys.path.insert(0, str(ROOT / "runtime" / "tools"))
+import debian  # noqa: E402
+
 JUNIT = [Path("/usr/share/java/junit4.jar"), Path("/usr/share/java/hamcrest.jar")]
 """Of Debian's junit4."""
 
 PACKAGES = ["libc6", "libgcc-s1", "libstdc++6", "zlib1g", "libatomic1", "openjdk-17-jre-headless"]
 """A JVM, and what it needs of a system."""
 SUITE = "bookworm"
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-MIRROR = "http://deb.debian.org/debian"
 LIMIT_S = 1200
 
 
@@ -144,52 +145,13 @@ def stand_in(link: Path, libc: Path) -> None:
 
 def unpacked_jvm(processor: Emulated, system: Path) -> Path:
     """Fetch a processor's JVM from Debian into `system`, if it is not there; return its `java`."""
-    root = system / "root"
-    java = root / "usr" / "lib" / "jvm" / f"java-17-openjdk-{processor.debian}" / "bin" / "java"
-    if (system / "complete").is_file() and java.is_file():
-        return java
-    if not KEYRING.is_file():
-        raise BuildError(f"expected {KEYRING}\nhint: a Debian machine has it")
-    shutil.rmtree(system, ignore_errors=True)
-    for folder in ("state/lists/partial", "cache/archives/partial", "packages"):
-        (system / folder).mkdir(parents=True)
-    settings = write_apt_settings(processor, system)
-    variables = {**os.environ, "APT_CONFIG": str(settings)}
-    for command in (["apt-get", "update", "-q"], ["apt-get", "download", "-q", *PACKAGES]):
-        done = subprocess.run(command, cwd=system / "packages", env=variables, text=True,
-                              capture_output=True, check=False, timeout=LIMIT_S)
-        if done.returncode:
-            raise BuildError(f"{' '.join(command)}\n{done.stdout}{done.stderr}".strip())
-    for package in sorted((system / "packages").glob("*.deb")):
-        run(["dpkg", "-x", package, root])
+    try:
+        root = debian.unpack(PACKAGES, suite=SUITE, architecture=processor.debian,
+                             into=system / "root")
+    except debian.FetchError as error:
+        raise BuildError(str(error)) from error
     stand_in(root / "lib" / processor.triplet / "libc.so", Path("libc.so.6"))
-    (system / "complete").write_text("")
-    return java
-
-
-def write_apt_settings(processor: Emulated, system: Path) -> Path:
-    """Write an apt configuration of its own, which knows nothing that is installed here."""
-    (system / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror()} {SUITE} main\n")
-    (system / "status").write_text("")
-    settings = system / "apt.conf"
-    settings.write_text(
-        f'Dir::State "{system}/state";\nDir::State::status "{system}/status";\n'
-        f'Dir::Cache "{system}/cache";\nDir::Etc::sourcelist "{system}/sources.list";\n'
-        f'Dir::Etc::sourceparts "-";\nAPT::Architecture "{processor.debian}";\n'
-        f'APT::Architectures {{"{processor.debian}";}};\nAcquire::Languages "none";\n')
-    return settings
-
-
-def mirror() -> str:
-    """Return where this machine takes Debian from."""
-    lists = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
-    for path in lists:
-        if path.is_file():
-            found = re.search(r"^(?:URIs:|deb) (?:\[.*\] )?(\S+/debian)/?(?:\s|$)",
-                              path.read_text(), re.MULTILINE)
-            if found:
-                return found[1]
-    return MIRROR
+    return root / "usr" / "lib" / "jvm" / f"java-17-openjdk-{processor.debian}" / "bin" / "java"
 
 
 def main(arguments: Sequence[str]) -> int:

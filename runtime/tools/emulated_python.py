@@ -22,14 +22,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import debian
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = ROOT / "build/emulated"
 TOOLS = ROOT / "runtime/tools"
 PI = ROOT / "runtime/examples/raspberry_pi"
 FILES = BUILD / "files"
 
-DEBIAN = "http://deb.debian.org/debian"
-KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 PYTHON_TAG = "cp311"  # of Debian bookworm, and so of the system in QEMU
 PACKAGES = ["libc6", "libstdc++6", "python3"]
 EXTRAS = "[onnx,litert]"
@@ -119,25 +119,11 @@ def wheel(processor: str) -> Path:
 
 def fetch_system() -> None:
     """Unpack Debian bookworm for arm64 and QEMU of trixie into build/emulated, once."""
-    if not (BUILD / "qemu/usr/bin/qemu-aarch64").is_file():
-        apt = BUILD / "apt"
-        for folder in ("state/lists/partial", "cache/archives/partial", "etc/apt.conf.d",
-                       "etc/preferences.d"):
-            (apt / folder).mkdir(parents=True, exist_ok=True)
-        (apt / "sources.list").write_text(f"deb [signed-by={KEYRING}] {DEBIAN} trixie main\n")
-        (apt / "apt.conf").write_text(
-            f'Dir::State "{apt}/state";\nDir::Cache "{apt}/cache";\nDir::Etc "{apt}/etc";\n'
-            f'Dir::Etc::sourcelist "{apt}/sources.list";\nDir::State::status "/dev/null";\n'
-            'Acquire::Languages "none";\nAPT::Architectures {"amd64";};\n')
-        private = {"APT_CONFIG": str(apt / "apt.conf")}
-        run(["apt-get", "update", "-q"], environment=private)
-        run(["apt-get", "download", "-q", "qemu-user:amd64"], environment=private, where=apt)
-        package, = apt.glob("qemu-user_*.deb")
-        run(["dpkg", "-x", package, BUILD / "qemu"])
+    debian.unpack(["qemu-user"], suite="trixie", architecture="amd64", into=BUILD / "qemu")
     if not (BUILD / "root/usr/bin/python3.11").is_file():
         shutil.rmtree(BUILD / "root", ignore_errors=True)
         run(["mmdebstrap", "--quiet", "--arch=arm64", "--variant=extract",
-             f"--include={','.join(PACKAGES)}", "bookworm", BUILD / "root", DEBIAN])
+             f"--include={','.join(PACKAGES)}", "bookworm", BUILD / "root", debian.mirror()])
 
 
 def install_here(package: Path) -> Path:
