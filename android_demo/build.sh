@@ -35,6 +35,7 @@ check_tools() {
   done
   [ -r "$framework" ] || missing+=(android-framework-res)
   [ -r /usr/include/android/nativehelper/jni.h ] || missing+=(android-libnativehelper-dev)
+  [ -r /usr/lib/gcc-cross/arm-linux-gnueabi/12/libgcc.a ] || missing+=(libgcc-12-dev-armel-cross)
   [ ${#missing[@]} = 0 ] ||
     fail "missing: apt-get install --no-install-recommends ${missing[*]}"
 }
