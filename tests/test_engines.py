@@ -8,20 +8,15 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import conformance
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+from edge_sdk.engines import engine_class, load
+from edge_sdk.errors import FormatError, GranularityError, MissingDependency, ShapeError
 
-import tiny  # noqa: E402
-
-from edge_sdk.engines import engine_class, load  # noqa: E402
-from edge_sdk.errors import (  # noqa: E402
-    FormatError,
-    GranularityError,
-    MissingDependency,
-    ShapeError,
-)
+if conformance.folder() is None:
+    pytest.importorskip("torch")
 
 TARGETS = ("executorch", "litert", "onnx")
 HELD = {"single": ("M",), "elastic": ("S", "S+XL", "XL")}
@@ -55,7 +50,7 @@ def engine(exported):
 
 @pytest.fixture(scope="module")
 def images():
-    return tiny.cases(16, seed=7)[0].numpy()
+    return conformance.images()
 
 
 def logits(engine, image, *granularity):
@@ -65,7 +60,7 @@ def logits(engine, image, *granularity):
 def test_outputs_match_eager_mode_at_every_granularity(engine, kind, images):
     assert engine.granularities == HELD[kind]
     for name in HELD[kind]:
-        want = tiny.logits(engine.metadata.granularities[name].widths, images)
+        want = conformance.logits(engine.metadata.granularities[name].widths, images)
         got = np.concatenate([logits(engine, image, name) for image in images])
         if engine.metadata.quantization == "none":
             np.testing.assert_allclose(got, want, rtol=0, atol=1e-4)

@@ -39,10 +39,11 @@ BESIDE = ["pillow", "pytest", "hypothesis"]
 PLATFORMS = ["manylinux_2_28", "manylinux_2_27", "manylinux_2_26", "manylinux_2_17",
              "manylinux2014"]
 
-TESTS = ["test_cascade_signals", "test_code_vectors", "test_code_words", "test_gate",
-         "test_governor", "test_granularity", "test_sparse_core", "test_wav"]
-"""Those of tests/ that need no toolchain, and that an emulator runs in a minute or two. Log-mel
-and FastGRNN take longer there; their answers are compared to the bit instead."""
+TESTS = ["test_engines", "test_cascade_signals", "test_code_vectors", "test_code_words",
+         "test_gate", "test_governor", "test_granularity", "test_sparse_core", "test_wav"]
+"""Those of tests/ that need no toolchain, and that an emulator runs in a minute or two; first
+the conformance of engines, on files that were exported on x86-64. Log-mel and FastGRNN take
+longer there; their answers are compared to the bit instead."""
 
 FEW_EXAMPLES = """from hypothesis import HealthCheck, settings
 settings.register_profile("emulated", deadline=None, max_examples=5,
@@ -190,11 +191,12 @@ def make_files() -> None:
     sources = [TOOLS / "devices/make_files.py", *(path for folder in ("edge_sdk", "exporters")
                                                   for path in (ROOT / folder).rglob("*.py"))]
     newest = max(path.stat().st_mtime for path in sources)
-    made = FILES / "governor.log"
+    made = FILES / "conformance/images.npy"
     if made.is_file() and made.stat().st_mtime > newest:
         return
     shutil.rmtree(FILES, ignore_errors=True)
     run([sys.executable, TOOLS / "devices/make_files.py", FILES])
+    run([sys.executable, ROOT / "tests/conformance.py", FILES / "conformance"])
 
 
 def prove_answers(here: Path, there: Path) -> list[str]:
@@ -257,7 +259,8 @@ def prove_tests(there: Path) -> str:
     (copied / "pytest.ini").write_text("[pytest]\nmarkers = slow: not run here\n"
                                        "filterwarnings = ignore\n")
     told = run([there, "-m", "pytest", "-q", "-x", "-p", "few_examples", "-p", "no:cacheprovider",
-                "-m", "not slow", *files], where=copied)
+                "-m", "not slow", *files], where=copied,
+               environment={"EDGE_SDK_CONFORMANCE": str(FILES / "conformance")})
     return told.strip().splitlines()[-1]
 
 
