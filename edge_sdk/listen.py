@@ -26,6 +26,9 @@ from edge_sdk.console import command, say
 from edge_sdk.errors import UnsupportedModel
 from edge_sdk.fastgrnn.early import Decider, Decision, EarlyDecision
 
+SCALE = np.float32(2.0**-FEATURE_BITS)
+"""From a front end's integers to a model's features, exactly."""
+
 BLOCK = 4096
 """Samples that are turned into frames at once, however many are pushed."""
 
@@ -122,9 +125,9 @@ class Listener:
             self._stream.reset()
             self._decider.reset()
             self._told = False
-        for frame in cut.frames:
-            self._decider.push(
-                self._stream.push(frame.astype(np.float32) / np.float32(1 << FEATURE_BITS)))
+        if len(cut.frames):
+            for frame in cut.frames * SCALE:
+                self._decider.push(self._stream.push(frame))
         if cut.dropped:
             self._told = True
         # A decision waits until the gate knows that this is no noise.

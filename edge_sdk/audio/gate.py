@@ -154,9 +154,11 @@ class Gate:
     def _cut(self, *, begins: bool = False, until: int = 0, ends: bool = False,
              dropped: bool = False) -> Cut:
         """Return what is new: the frames not given yet, before `until`."""
-        rows = np.arange(self._given, max(until, self._given))
-        self._given = max(until, self._given)
-        return Cut(begins, self._ring[rows % len(self._ring)], ends, dropped)
+        n, first = max(until - self._given, 0), self._given % len(self._ring)
+        self._given += n
+        # None or one is the rule, at every frame of a stream: a slice takes a third of the time.
+        rows = slice(first, first + n) if n <= 1 else np.arange(first, first + n) % len(self._ring)
+        return Cut(begins, self._ring[rows].copy(), ends, dropped)
 
 
 def words(frames: NDArray[np.int16], floor_log2: int,
