@@ -28,7 +28,7 @@ public final class JsonTest {
             deep.append('[');
         }
         for (String wrong : new String[] {"", " ", "{", "[1,]", "{\"a\":1,}", "{a:1}", "[1 2]",
-            "01", "+1", "1.", ".5", "1e", "--1", "tru", "nul", "\"", "\"\\x\"", "\"\\u12g4\"",
+            "{\"a\" 1}", "01", "+1", "1.", ".5", "1e", "--1", "tru", "nul", "\"", "\"\\x\"", "\"\\u12g4\"",
             "\"\\u12", "\"\n\"", "{\"a\":1,\"a\":2}", "1 1", "[1]]", "\ufeff{}", "'a'",
             "{1:2}", deep.toString(), "-", "NaN1", "[\u00a01]"}) {
             assertThrows(wrong, FormatException.class, () -> Json.parse(wrong, "a test"));
@@ -47,8 +47,9 @@ public final class JsonTest {
         Object value = Json.parse("{\"b\": [1, -2.50, null, true, \"\\u00e9\\n\\\"\\\\\"],"
                 + "\"a\": {}, \"c\": [], \"d\": {\"e\": 1e2}}", "a test");
         String text = Json.indented(value);
-        assertEquals("{\n \"b\": [\n  1,\n  -2.50,\n  null,\n  true,\n  \"\u00e9\\n\\\"\\\\\"\n ],\n"
-                + " \"a\": {},\n \"c\": [],\n \"d\": {\n  \"e\": 1e2\n }\n}\n", text);
+        assertEquals("{\n \"b\": [\n  1,\n  -2.50,\n  null,\n  true,\n  "
+                + "\"\u00e9\\n\\\"\\\\\"\n ],\n \"a\": {},\n \"c\": [],\n \"d\": {\n"
+                + "  \"e\": 1e2\n }\n}\n", text);
         assertEquals(value, Json.parse(text, "a test"));
     }
 
