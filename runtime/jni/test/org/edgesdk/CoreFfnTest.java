@@ -127,11 +127,7 @@ public final class CoreFfnTest {
         float[] first = ffn.embed(pixels, "S");
         float[] large = pixels.clone();
         Arrays.fill(large, 1e15f);
-        try {
-            ffn.embed(large, "XL"); // hidden units that the core refuses
-        } catch (CodeException error) {
-            assertTrue(error.where(), error.where().equals("`x`"));
-        }
+        assertThrows(CodeException.class, () -> ffn.embed(large, "XL")); // in its hidden units
         assertArrayEquals(first, ffn.embed(pixels, "S"), 0);
     }
 
@@ -169,7 +165,7 @@ public final class CoreFfnTest {
         CoreFfn ffn = small();
         for (float[] bad : new float[][] {null, {}, new float[15], new float[17]}) {
             ShapeException error = assertThrows(ShapeException.class, () -> ffn.embed(bad, "S"));
-            assertTrue(error.expected(), error.expected().equals("16 pixels"));
+            assertEquals("16 pixels", error.expected());
         }
         for (String bad : new String[] {null, "", "s", "XXL", "32"}) {
             GranularityException error = assertThrows(GranularityException.class,

@@ -28,9 +28,9 @@ public final class JsonTest {
             deep.append('[');
         }
         for (String wrong : new String[] {"", " ", "{", "[1,]", "{\"a\":1,}", "{a:1}", "[1 2]",
-            "{\"a\" 1}", "01", "+1", "1.", ".5", "1e", "--1", "tru", "nul", "\"", "\"\\x\"", "\"\\u12g4\"",
-            "\"\\u12", "\"\n\"", "{\"a\":1,\"a\":2}", "1 1", "[1]]", "\ufeff{}", "'a'",
-            "{1:2}", deep.toString(), "-", "NaN1", "[\u00a01]"}) {
+            "{\"a\" 1}", "01", "+1", "1.", ".5", "1e", "--1", "tru", "nul", "\"", "\"\\x\"",
+            "\"\\u12g4\"", "\"\\u12", "\"\n\"", "{\"a\":1,\"a\":2}", "1 1", "[1]]", "\ufeff{}",
+            "'a'", "{1:2}", deep.toString(), "-", "NaN1", "[\u00a01]"}) {
             assertThrows(wrong, FormatException.class, () -> Json.parse(wrong, "a test"));
         }
         for (byte[] wrong : new byte[][] {{'"', (byte) 0xc3, '"'},
