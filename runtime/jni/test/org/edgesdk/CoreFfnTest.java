@@ -194,6 +194,9 @@ public final class CoreFfnTest {
     @Test
     public void whatIsNotAsItWasSavedIsRefused() throws Exception {
         SealedFiles.everyDamageIsRefused(SMALL, source -> CoreFfn.open(source, "assets/ffn"));
+        SealedFiles swapped = new SealedFiles(SMALL); // undamaged, of the same size and form
+        swapped.put("up-0.mrl", swapped.get("up-1.mrl"));
+        assertThrows(FormatException.class, () -> CoreFfn.open(swapped, ""));
         SealedFiles unsealed = new SealedFiles(SMALL);
         String text = new String(unsealed.get("manifest.json"), "UTF-8");
         unsealed.put("manifest.json", text.replace("\"dim\": 8", "\"dim\":  8").getBytes("UTF-8"));
