@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 HERE = Path(__file__).resolve().parent
 VECTORS = HERE / "vectors"
+DIGITS = HERE.parent / "android_demo/app/src/main/assets/digits-core"
 if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))
 
@@ -28,7 +30,7 @@ from sounds import silence, tone  # noqa: E402
 
 from edge_sdk import bundle, corefile  # noqa: E402
 from edge_sdk.audio.gate import GateConfig  # noqa: E402
-from edge_sdk.cascade import Cascade, Head  # noqa: E402
+from edge_sdk.cascade import Cascade, CoreFFN, Head  # noqa: E402
 from edge_sdk.codes import CodeIndex, InstanceIndex  # noqa: E402
 from edge_sdk.fastgrnn.early import EarlyDecision  # noqa: E402
 from edge_sdk.fastgrnn.model import FastGRNN  # noqa: E402
@@ -85,6 +87,24 @@ def write_heads(folder: Path) -> None:
         Head.build([head.weights[0]] if case.tied else head.weights, head.biases, tied=case.tied,
                    dims=case.dims if case.tied else None, normalized=case.normalized,
                    scale=case.scale).save(folder / f"{key(*columns)}.mrl")
+
+
+def write_ffns(folder: Path) -> None:
+    """Write the layers of every case of the vectors, and what Python makes of digits by others."""
+    make_ffn = generator("make_ffn")
+    for case in make_ffn.cases():
+        ffn = CoreFFN.build(*case.matrices(), widths=case.widths)
+        ffn.save(folder / key(*next(case.lines()).split(" ")[1:8]))
+        if case.widths == (4, 8, 16, 32):
+            CoreFFN.build(*case.matrices(), widths=case.widths, weights_sha256="ab").save(
+                folder / "small")
+    shutil.copytree(DIGITS, folder / "digits", dirs_exist_ok=True)
+    ffn, rng = CoreFFN.open(DIGITS), np.random.default_rng(5)
+    pixels = rng.random((8, ffn.n_inputs), np.float32)
+    pixels[0], pixels[1], pixels[2:5] = 0, 1, np.where(pixels[2:5] < 0.8, 0, pixels[2:5])
+    (folder / "pixels.f32").write_bytes(pixels.astype("<f4").tobytes())
+    for name in ffn.granularities:
+        (folder / f"{name}.f32").write_bytes(ffn.embed(pixels, name).astype("<f4").tobytes())
 
 
 CHOICES = [
@@ -202,8 +222,8 @@ def write_listener(folder: Path) -> None:
 def make(folder: Path) -> Path:
     """Write everything into `folder`; return it."""
     for name, write in (("codes", write_codes), ("heads", write_heads),
-                        ("governor", write_governor), ("bundle", write_bundle),
-                        ("listen", write_listener)):
+                        ("ffn", write_ffns), ("governor", write_governor),
+                        ("bundle", write_bundle), ("listen", write_listener)):
         (folder / name).mkdir(parents=True, exist_ok=True)
         write(folder / name)
     # A file of each kind that a newer version wrote: its head digest is right.

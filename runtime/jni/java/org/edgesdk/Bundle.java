@@ -2,9 +2,7 @@ package org.edgesdk;
 
 import java.io.File;
 import java.io.IOException;
-import java.io.RandomAccessFile;
 import java.nio.ByteBuffer;
-import java.nio.channels.FileChannel;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -28,6 +26,8 @@ public final class Bundle implements AutoCloseable {
         ByteBuffer map(String name) throws IOException;
     }
 
+    private static final String AGAIN = "pack the bundle again";
+
     private final Manifest manifest;
     private final String where;
     private final Map<String, ByteBuffer> files;
@@ -45,7 +45,7 @@ public final class Bundle implements AutoCloseable {
         this.where = where;
         List<String> heads = manifest.named("head");
         if (heads.isEmpty()) {
-            throw new FormatException("a file for head", "none", where, "pack the bundle again");
+            throw new FormatException("a file for head", "none", where, AGAIN);
         }
         head = openHead(heads.get(0));
         codes = openCodes();
@@ -57,7 +57,7 @@ public final class Bundle implements AutoCloseable {
         }
         if (!manifest.defaultPlan.isEmpty() && !cascades.containsKey(manifest.defaultPlan)) {
             throw new FormatException("one of the cascades " + cascades.keySet(),
-                    manifest.defaultPlan, where + ", the default", "pack the bundle again");
+                    manifest.defaultPlan, where + ", the default", AGAIN);
         }
         profile = json("profile");
         choices = profile == null ? Collections.<Choice>emptyList()
@@ -70,16 +70,8 @@ public final class Bundle implements AutoCloseable {
      * @throws FormatException No bundle, a file is missing, or was changed or damaged.
      * @throws VersionException Written by a newer version.
      */
-    public static Bundle open(final File folder) {
-        if (folder == null) {
-            throw new ShapeException("a folder", "null", "`folder`", "name a bundle");
-        }
-        return open(new Source() {
-            @Override
-            public ByteBuffer map(String name) throws IOException {
-                return mapPlain(folder, name);
-            }
-        }, folder.getPath());
+    public static Bundle open(File folder) {
+        return open(SealedFolder.plain(folder), folder.getPath());
     }
 
     /** As open(folder), of files from anywhere; an error of the source is a FormatException. */
@@ -88,69 +80,19 @@ public final class Bundle implements AutoCloseable {
     }
 
     private static Bundle open(Source source, String where) {
-        if (source == null) {
-            throw new ShapeException("a source", "null", "`source`", "it maps files by name");
-        }
-        Manifest manifest = Manifest.read(take(source, Manifest.NAME, where + "/"), where + "/"
-                + Manifest.NAME);
+        SealedFolder folder = new SealedFolder(source, where, "a bundle", AGAIN);
+        Manifest manifest = new Manifest(folder);
         Map<String, ByteBuffer> files = new LinkedHashMap<String, ByteBuffer>();
         for (Manifest.Entry entry : manifest.files) {
-            ByteBuffer bytes = take(source, entry.name, where + "/");
-            entry.check(bytes, where + "/" + entry.name);
-            files.put(entry.name, bytes);
+            files.put(entry.name, folder.file(entry.name, entry.nBytes, entry.sha256));
         }
         return new Bundle(manifest, files, where);
     }
 
-    private static ByteBuffer take(Source source, String name, String folder) {
-        String got;
-        try {
-            ByteBuffer bytes = source.map(name);
-            if (bytes != null) {
-                return Memory.file(bytes, folder + name);
-            }
-            got = "null";
-        } catch (IOException error) {
-            got = String.valueOf(error.getMessage());
-        }
-        throw new FormatException(name.equals(Manifest.NAME) ? "a bundle, with " + name
-                : "a file that the manifest names", got, folder + name, "pack the bundle again");
-    }
-
-    /** Maps a plain file: a link leads out of the folder. */
-    private static ByteBuffer mapPlain(File folder, String name) throws IOException {
-        File file = new File(folder, name);
-        File plain = new File(folder.getCanonicalFile(), name);
-        if (!file.isFile() || !file.getCanonicalFile().equals(plain)) {
-            throw new IOException(file.exists() ? "a link or folder" : "no such file");
-        }
-        RandomAccessFile opened = new RandomAccessFile(file, "r");
-        try {
-            if (opened.length() > Integer.MAX_VALUE) {
-                throw new IOException(opened.length() + " B: more than can be mapped");
-            }
-            return opened.length() == 0 ? ByteBuffer.allocateDirect(0)
-                    : opened.getChannel().map(FileChannel.MapMode.READ_ONLY, 0, opened.length());
-        } finally {
-            opened.close();
-        }
-    }
-
     private Head openHead(String name) {
-        try {
-            Head opened = Head.open(files.get(name));
-            parts.add(opened);
-            return opened;
-        } catch (FormatException error) {
-            throw again(error, name);
-        }
-    }
-
-    private FormatException again(FormatException error, String name) {
-        String place = where + "/" + name;
-        return error instanceof VersionException
-                ? new VersionException(error.expected(), error.got(), place, error.hint())
-                : new FormatException(error.expected(), error.got(), place, error.hint());
+        Head opened = Head.open(files.get(name), where + "/" + name);
+        parts.add(opened);
+        return opened;
     }
 
     private CodeSignal openCodes() {
@@ -163,14 +105,12 @@ public final class Bundle implements AutoCloseable {
             layers.add(openHead(layer));
         }
         try {
-            CodeIndex index = CodeIndex.open(files.get(names.get(0)));
+            CodeIndex index = CodeIndex.open(files.get(names.get(0)), where + "/" + names.get(0));
             parts.add(index);
             return new CodeSignal(index, layers);
-        } catch (FormatException error) {
-            throw again(error, names.get(0));
         } catch (ShapeException error) {
             throw new FormatException("layers that lead to the codes' bits", error.got(), where,
-                    "pack the bundle again");
+                    AGAIN);
         }
     }
 
@@ -180,7 +120,7 @@ public final class Bundle implements AutoCloseable {
             return Cascade.fromJson(Json.object(stored, place), head, codes, place);
         } catch (ShapeException error) {
             throw new FormatException("a cascade that fits the bundle's head", error.got(), place,
-                    "pack the bundle again");
+                    AGAIN);
         }
     }
 
@@ -189,11 +129,8 @@ public final class Bundle implements AutoCloseable {
         if (names.isEmpty()) {
             return null;
         }
-        ByteBuffer bytes = files.get(names.get(0)).duplicate();
-        byte[] text = new byte[bytes.remaining()];
-        bytes.get(text);
         String place = where + "/" + names.get(0);
-        return Json.object(Json.parse(text, place), place);
+        return Json.object(Json.parse(files.get(names.get(0)), place), place);
     }
 
     /** Returns the bundle's name. */

@@ -71,6 +71,11 @@ public final class CodeIndex implements AutoCloseable {
         return open(bytes, true);
     }
 
+    /** As open(bytes); errors name `where`. */
+    static CodeIndex open(ByteBuffer bytes, String where) {
+        return new CodeIndex(Memory.file(bytes, where), true, where);
+    }
+
     /** As open(bytes); without `verify` the digests of its contents are not compared. */
     public static CodeIndex open(ByteBuffer bytes, boolean verify) {
         return new CodeIndex(Memory.file(bytes, "`bytes`"), verify, "`bytes`");

@@ -25,11 +25,9 @@ final class CoreFile {
             }
             long offset = file.getLong(at + EdgeRuntime.at("edge_section.offset"));
             long size = file.getLong(at + EdgeRuntime.at("edge_section.size"));
-            byte[] text = new byte[(int) size];
             ByteBuffer section = bytes.duplicate();
-            section.position((int) offset);
-            section.get(text);
-            return Json.parse(text, tag);
+            section.limit((int) (offset + size)).position((int) offset);
+            return Json.parse(section, tag);
         }
         return null;
     }

@@ -56,7 +56,12 @@ public final class Head implements AutoCloseable {
      * @throws ShapeException Not a direct buffer, or not aligned.
      */
     public static Head open(ByteBuffer bytes) {
-        return new Head(Memory.file(bytes, "`bytes`"), true, "`bytes`");
+        return open(bytes, "`bytes`");
+    }
+
+    /** As open(bytes); errors name `where`. */
+    static Head open(ByteBuffer bytes, String where) {
+        return new Head(Memory.file(bytes, where), true, where);
     }
 
     /** Opens a file, memory-mapped; errors as in open(bytes). */

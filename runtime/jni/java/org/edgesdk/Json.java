@@ -6,37 +6,21 @@ import java.nio.charset.CharacterCodingException;
 import java.nio.charset.Charset;
 import java.nio.charset.CodingErrorAction;
 import java.util.ArrayList;
-import java.util.Collections;
-import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
 /**
- * JSON, read strictly, and written as Python's canonical form.
+ * JSON, read strictly: {@code parse} a text, then ask for each value by what it must be.
  *
  * <p>An object is a Map in its order, a list a List, a number a {@link Token} that keeps how it
- * was written, so that a seal over the text can be computed again.
+ * was written, so that a seal over the text can be computed again. `where` names the text in
+ * errors; a value of another kind is a FormatException.
  */
-final class Json {
+public final class Json {
     static final int MAX_DEPTH = 256;
 
     private static final Charset UTF_8 = Charset.forName("UTF-8");
-    private static final Comparator<String> BY_CODE_POINT = new Comparator<String>() {
-        @Override
-        public int compare(String a, String b) {
-            int i = 0;
-            while (i < a.length() && i < b.length()) {
-                int x = a.codePointAt(i);
-                int y = b.codePointAt(i);
-                if (x != y) {
-                    return x < y ? -1 : 1;
-                }
-                i += Character.charCount(x);
-            }
-            return Integer.compare(a.length(), b.length());
-        }
-    };
 
     private final String text;
     private final String where;
@@ -47,9 +31,11 @@ final class Json {
         this.where = where;
     }
 
-    /** A number as it was written. */
-    static final class Token {
-        final String token;
+    /** A number as it was written; equal to what was written alike. */
+    public static final class Token extends Number {
+        private static final long serialVersionUID = 1L;
+
+        private final String token;
 
         Token(String token) {
             this.token = token;
@@ -61,6 +47,37 @@ final class Json {
         }
 
         @Override
+        public double doubleValue() {
+            return Double.parseDouble(token);
+        }
+
+        @Override
+        public float floatValue() {
+            return Float.parseFloat(token);
+        }
+
+        /** Without what is behind the point; {@link Json#integer} demands that there is none. */
+        @Override
+        public long longValue() {
+            return (long) doubleValue();
+        }
+
+        @Override
+        public int intValue() {
+            return (int) doubleValue();
+        }
+
+        @Override
+        public boolean equals(Object other) {
+            return other instanceof Token && ((Token) other).token.equals(token);
+        }
+
+        @Override
+        public int hashCode() {
+            return token.hashCode();
+        }
+
+        @Override
         public String toString() {
             return token;
         }
@@ -68,18 +85,12 @@ final class Json {
 
     // ---- reading --------------------------------------------------------------------------
 
-    /** Returns what UTF-8 holds; FormatException if it is no JSON. */
-    static Object parse(byte[] bytes, String where) {
-        try {
-            CharBuffer text = UTF_8.newDecoder().onMalformedInput(CodingErrorAction.REPORT)
-                    .onUnmappableCharacter(CodingErrorAction.REPORT).decode(ByteBuffer.wrap(bytes));
-            return parse(text.toString(), where);
-        } catch (CharacterCodingException error) {
-            throw new FormatException("JSON, in UTF-8", "other bytes", where, "write it again");
-        }
-    }
-
-    static Object parse(String text, String where) {
+    /**
+     * Returns what a whole text holds.
+     *
+     * @throws FormatException It is no JSON, nested too deeply, or has a name twice.
+     */
+    public static Object parse(String text, String where) {
         Json json = new Json(text, where);
         Object value = json.value(0);
         json.space();
@@ -87,6 +98,17 @@ final class Json {
             throw json.wrong("the end");
         }
         return value;
+    }
+
+    /** As parse(text, where), of UTF-8 from position to limit, which stay. */
+    static Object parse(ByteBuffer bytes, String where) {
+        try {
+            CharBuffer text = UTF_8.newDecoder().onMalformedInput(CodingErrorAction.REPORT)
+                    .onUnmappableCharacter(CodingErrorAction.REPORT).decode(bytes.duplicate());
+            return parse(text.toString(), where);
+        } catch (CharacterCodingException error) {
+            throw new FormatException("JSON, in UTF-8", "other bytes", where, "write it again");
+        }
     }
 
     private FormatException wrong(String expected) {
@@ -255,49 +277,55 @@ final class Json {
                 : text, where, "write it again");
     }
 
+    /** Returns a value that must be an object. */
     @SuppressWarnings("unchecked")
-    static Map<String, Object> object(Object value, String where) {
+    public static Map<String, Object> object(Object value, String where) {
         if (!(value instanceof Map)) {
             throw not("an object", value, where);
         }
         return (Map<String, Object>) value;
     }
 
+    /** Returns a value that must be a list. */
     @SuppressWarnings("unchecked")
-    static List<Object> list(Object value, String where) {
+    public static List<Object> list(Object value, String where) {
         if (!(value instanceof List)) {
             throw not("a list", value, where);
         }
         return (List<Object>) value;
     }
 
-    static String string(Object value, String where) {
+    /** Returns a value that must be a string. */
+    public static String string(Object value, String where) {
         if (!(value instanceof String)) {
             throw not("a string", value, where);
         }
         return (String) value;
     }
 
-    static boolean truth(Object value, String where) {
+    /** Returns a value that must be true or false. */
+    public static boolean truth(Object value, String where) {
         if (!(value instanceof Boolean)) {
             throw not("true or false", value, where);
         }
         return (Boolean) value;
     }
 
-    static double number(Object value, String where) {
+    /** Returns a value that must be a number. */
+    public static double number(Object value, String where) {
         if (!(value instanceof Token)) {
             throw not("a number", value, where);
         }
-        return Double.parseDouble(((Token) value).token);
+        return ((Token) value).doubleValue();
     }
 
     /** Returns a number, or NaN for null. */
-    static double known(Object value, String where) {
+    public static double known(Object value, String where) {
         return value == null ? Double.NaN : number(value, where);
     }
 
-    static long integer(Object value, String where) {
+    /** Returns a number that must be written as an integer of 64 bits. */
+    public static long integer(Object value, String where) {
         if (value instanceof Token && ((Token) value).isInteger()) {
             try {
                 return Long.parseLong(((Token) value).token);
@@ -308,7 +336,8 @@ final class Json {
         throw not("an integer", value, where);
     }
 
-    static int small(Object value, String where) {
+    /** Returns a number that must be written as an integer of 32 bits. */
+    public static int small(Object value, String where) {
         long integer = integer(value, where);
         if (integer != (int) integer) {
             throw not("an integer of 32 bits", value, where);
@@ -317,7 +346,7 @@ final class Json {
     }
 
     /** Returns a member that must be there. */
-    static Object member(Map<String, Object> object, String name, String where) {
+    public static Object member(Map<String, Object> object, String name, String where) {
         if (!object.containsKey(name)) {
             throw new FormatException("a member " + name, object.keySet().toString(), where,
                     "write it again");
@@ -327,63 +356,23 @@ final class Json {
 
     // ---- writing --------------------------------------------------------------------------
 
+    /**
+     * Returns JSON with an indent of one space a level, as Python's {@code indent=1}.
+     *
+     * @param value What `parse` returns, or maps, lists, strings, numbers and booleans of any kind.
+     *     A number that is NaN or infinite is unknown, and null.
+     */
+    public static String indented(Object value) {
+        return new JsonWriter(false, true).text(value) + "\n";
+    }
+
     /** Returns json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False). */
     static String canonical(Object value) {
-        StringBuilder out = new StringBuilder();
-        write(value, true, out);
-        return out.toString();
+        return new JsonWriter(true, false).text(value);
     }
 
     /** Returns a line of JSON, members in their order; numbers may be Double, NaN being null. */
     static String line(Object value) {
-        StringBuilder out = new StringBuilder();
-        write(value, false, out);
-        return out.toString();
-    }
-
-    private static void write(Object value, boolean sorted, StringBuilder out) {
-        if (value instanceof Map) {
-            Map<String, Object> members = object(value, "");
-            List<String> names = new ArrayList<String>(members.keySet());
-            if (sorted) {
-                Collections.sort(names, BY_CODE_POINT);
-            }
-            String before = "{";
-            for (String name : names) {
-                quote(name, out.append(before));
-                write(members.get(name), sorted, out.append(':'));
-                before = ",";
-            }
-            out.append(names.isEmpty() ? "{}" : "}");
-        } else if (value instanceof List) {
-            String before = "[";
-            for (Object element : list(value, "")) {
-                write(element, sorted, out.append(before));
-                before = ",";
-            }
-            out.append(list(value, "").isEmpty() ? "[]" : "]");
-        } else if (value instanceof String) {
-            quote((String) value, out);
-        } else if (value instanceof Double && ((Double) value).isNaN()) {
-            out.append("null");
-        } else {
-            out.append(value);
-        }
-    }
-
-    private static void quote(String text, StringBuilder out) {
-        out.append('"');
-        for (int i = 0; i < text.length(); i++) {
-            char c = text.charAt(i);
-            int place = "\"\\\b\f\n\r\t".indexOf(c);
-            if (place >= 0) {
-                out.append('\\').append("\"\\bfnrt".charAt(place));
-            } else if (c < 0x20) {
-                out.append(String.format("\\u%04x", (int) c));
-            } else {
-                out.append(c);
-            }
-        }
-        out.append('"');
+        return new JsonWriter(false, false).text(value);
     }
 }

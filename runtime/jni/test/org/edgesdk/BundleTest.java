@@ -8,8 +8,6 @@ import static org.junit.Assert.assertTrue;
 import java.io.File;
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -20,44 +18,8 @@ import org.junit.Test;
 public final class BundleTest {
     private static final File TINY = Vectors.made("bundle/tiny.edge");
 
-    private static List<String> names() throws IOException {
-        byte[] manifest = Vectors.bytes(new File(TINY, "manifest.json"));
-        List<String> names = new ArrayList<>(Json.object(
-                Json.object(Json.parse(manifest, ""), "").get("files"), "").keySet());
-        names.add("manifest.json");
-        return names;
-    }
-
-    /** A bundle's files in memory, to be damaged. */
-    private static final class Files extends HashMap<String, byte[]> implements Bundle.Source {
-        private static final long serialVersionUID = 1L;
-
-        Files() throws IOException {
-            for (String name : names()) {
-                put(name, Vectors.bytes(new File(TINY, name)));
-            }
-        }
-
-        @Override
-        public ByteBuffer map(String name) throws IOException {
-            if (!containsKey(name)) {
-                throw new IOException("no such asset");
-            }
-            return Vectors.direct(get(name));
-        }
-
-        /** Changes the manifest's text, and seals it as the packer would. */
-        Files sealed(String from, String to) throws Exception {
-            String text = new String(get("manifest.json"), StandardCharsets.UTF_8);
-            assertTrue(from, text.contains(from));
-            Map<String, Object> raw = Json.object(Json.parse(text.replace(from, to), ""), "");
-            raw.remove("seal");
-            byte[] digest = MessageDigest.getInstance("SHA-256")
-                    .digest(Json.canonical(raw).getBytes(StandardCharsets.UTF_8));
-            raw.put("seal", Vectors.hexadecimal(digest));
-            put("manifest.json", Json.line(raw).getBytes(StandardCharsets.UTF_8));
-            return this;
-        }
+    private static SealedFiles files() throws IOException {
+        return new SealedFiles(TINY);
     }
 
     private static float[] floats(Object stored) {
@@ -106,9 +68,9 @@ public final class BundleTest {
     @Test
     public void answersAreThoseOfPythonToTheBit() throws Exception {
         Vectors.onEveryIsa(() -> {
-            Bundle bundle = Bundle.open(new Files());
+            Bundle bundle = Bundle.open(files());
             List<Object> answers = Json.list(Json.parse(
-                    Vectors.bytes(Vectors.made("bundle/answers.json")), ""), "");
+                    Vectors.text(Vectors.made("bundle/answers.json")), ""), "");
             assertEquals(50, answers.size());
             int[] sure = new int[4];
             for (Object one : answers) {
@@ -151,30 +113,12 @@ public final class BundleTest {
 
     @Test
     public void whatIsNotAsItWasPackedIsRefused() throws Exception {
-        for (String name : new Files().keySet()) {
-            Files gone = new Files();
-            gone.remove(name);
-            FormatException error = assertThrows(name, FormatException.class,
-                    () -> Bundle.open(gone));
-            assertTrue(error.where(), error.where().endsWith(name));
-            Files longer = new Files();
-            longer.put(name, Arrays.copyOf(longer.get(name), longer.get(name).length + 1));
-            assertThrows(name, FormatException.class, () -> Bundle.open(longer));
-            Files empty = new Files();
-            empty.put(name, new byte[0]);
-            assertThrows(name, FormatException.class, () -> Bundle.open(empty));
-            byte[] whole = new Files().get(name);
-            for (int i = 0; i < whole.length; i += Math.max(1, whole.length / 13)) {
-                Files flipped = new Files();
-                flipped.get(name)[i] ^= 4;
-                assertThrows(name, FormatException.class, () -> Bundle.open(flipped));
-            }
-        }
+        SealedFiles.everyDamageIsRefused(TINY, Bundle::open);
     }
 
     @Test
     public void aSealedManifestThatMeansNothingIsRefused() throws Exception {
-        Bundle.open(new Files().sealed("\"made up\"", "\"made later\""));
+        Bundle.open(files().sealed("\"made up\"", "\"made later\""));
         String[][] changes = {{"\"head.mrl\"", "\"../head.mrl\""}, {"\"head.mrl\"", "\"..\""},
             {"\"head.mrl\"", "\"a\\\\head.mrl\""}, {"\"role\": \"head\"", "\"role\": \"leg\""},
             {"\"role\": \"head\"", "\"role\": \"cases\""}, {"\"model.onnx\"", "\"model.so\""},
@@ -183,10 +127,10 @@ public final class BundleTest {
             {"\"unknown_distance\": 3", "\"unknown_distance\": 3.5"},
             {"\"n_bytes\": ", "\"n_bytes\": 1"}, {"\"notes\": {", "\"more\": 1, \"notes\": {"}};
         for (String[] change : changes) {
-            Files changed = new Files().sealed(change[0], change[1]);
+            SealedFiles changed = files().sealed(change[0], change[1]);
             assertThrows(change[1], FormatException.class, () -> Bundle.open(changed));
         }
-        Files newer = new Files().sealed("\"schema_version\": 1", "\"schema_version\": 2");
+        SealedFiles newer = files().sealed("\"schema_version\": 1", "\"schema_version\": 2");
         assertThrows(VersionException.class, () -> Bundle.open(newer));
     }
 
@@ -204,7 +148,7 @@ public final class BundleTest {
     public void aLinkThatLeadsOutOfTheFolderIsRefused() throws Exception {
         File folder = Vectors.out("linked.edge");
         assertTrue(folder.isDirectory() || folder.mkdir());
-        for (Map.Entry<String, byte[]> file : new Files().entrySet()) {
+        for (Map.Entry<String, byte[]> file : files().entrySet()) {
             Vectors.write(new File(folder, file.getKey()), file.getValue());
         }
         Bundle.open(folder).close();

@@ -156,7 +156,7 @@ public final class GovernorTest {
         List<String> lines = Vectors.lines(Vectors.made("governor/log.jsonl"));
         List<String> reasons = Vectors.lines(Vectors.made("governor/reasons.txt"));
         List<Object> budgets = Json.list(Json.parse(
-                Vectors.bytes(Vectors.made("governor/budgets.json")), "budgets"), "budgets");
+                Vectors.text(Vectors.made("governor/budgets.json")), "budgets"), "budgets");
         StringBuilder log = new StringBuilder();
         Governor governor = restart(Json.object(Json.parse(lines.get(0), "log"), "log"), log);
         List<Budget> made = new ArrayList<>();

@@ -1,9 +1,14 @@
 package org.edgesdk;
 
 import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertNotEquals;
 import static org.junit.Assert.assertThrows;
 
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.Map;
 import org.junit.Test;
 
 public final class JsonTest {
@@ -23,16 +28,52 @@ public final class JsonTest {
             deep.append('[');
         }
         for (String wrong : new String[] {"", " ", "{", "[1,]", "{\"a\":1,}", "{a:1}", "[1 2]",
-            "01", "+1", "1.", ".5", "1e", "--1", "tru", "nul", "\"", "\"\\x\"", "\"\\u12g4\"",
-            "\"\\u12", "\"\n\"", "{\"a\":1,\"a\":2}", "1 1", "[1]]", "\ufeff{}", "'a'",
-            "{1:2}", deep.toString(), "-", "NaN1", "[\u00a01]"}) {
+            "{\"a\" 1}", "01", "+1", "1.", ".5", "1e", "--1", "tru", "nul", "\"", "\"\\x\"",
+            "\"\\u12g4\"", "\"\\u12", "\"\n\"", "{\"a\":1,\"a\":2}", "1 1", "[1]]", "\ufeff{}",
+            "'a'", "{1:2}", deep.toString(), "-", "NaN1", "[\u00a01]"}) {
             assertThrows(wrong, FormatException.class, () -> Json.parse(wrong, "a test"));
         }
-        assertThrows(FormatException.class, () -> Json.parse(new byte[] {'"', (byte) 0xc3, '"'},
-                "a test"));
-        assertThrows(FormatException.class, () -> Json.parse(new byte[] {'"', (byte) 0xed,
-            (byte) 0xa0, (byte) 0x80, '"'}, "a test"));
-        assertEquals("\u00e4", Json.parse("\"\u00e4\"".getBytes(StandardCharsets.UTF_8), ""));
+        for (byte[] wrong : new byte[][] {{'"', (byte) 0xc3, '"'},
+            {'"', (byte) 0xed, (byte) 0xa0, (byte) 0x80, '"'}}) {
+            assertThrows(FormatException.class, () -> Json.parse(ByteBuffer.wrap(wrong), "a test"));
+        }
+        ByteBuffer good = StandardCharsets.UTF_8.encode("\"\u00e4\"");
+        assertEquals("\u00e4", Json.parse(good, ""));
+        assertEquals(0, good.position());
+    }
+
+    @Test
+    public void whatWasReadIsWrittenWithAnIndentAndReadAgain() {
+        Object value = Json.parse("{\"b\": [1, -2.50, null, true, \"\\u00e9\\n\\\"\\\\\"],"
+                + "\"a\": {}, \"c\": [], \"d\": {\"e\": 1e2}}", "a test");
+        String text = Json.indented(value);
+        assertEquals("{\n \"b\": [\n  1,\n  -2.50,\n  null,\n  true,\n  "
+                + "\"\u00e9\\n\\\"\\\\\"\n ],\n \"a\": {},\n \"c\": [],\n \"d\": {\n"
+                + "  \"e\": 1e2\n }\n}\n", text);
+        assertEquals(value, Json.parse(text, "a test"));
+    }
+
+    @Test
+    public void numbersThatAreUnknownAreNullAndHalfAPairIsEscaped() {
+        Map<String, Object> map = new LinkedHashMap<>();
+        map.put("\ud83d", Arrays.<Object>asList(Double.NaN, Float.POSITIVE_INFINITY, 1.5, 2L, 'c'));
+        assertEquals("{\n \"\\ud83d\": [\n  null,\n  null,\n  1.5,\n  2,\n  \"c\"\n ]\n}\n",
+                Json.indented(map));
+        assertEquals("[null,Infinity]", Json.line(Arrays.<Object>asList(Double.NaN,
+                Double.POSITIVE_INFINITY)));
+    }
+
+    @Test
+    public void aNumberKeepsHowItWasWritten() {
+        Number number = (Number) Json.parse("-2.50", "");
+        assertEquals("-2.50", number.toString());
+        assertEquals(-2.5, number.doubleValue(), 0);
+        assertEquals(-2.5f, number.floatValue(), 0);
+        assertEquals(-2, number.intValue());
+        assertEquals(-2L, number.longValue());
+        assertEquals(number, Json.parse("-2.50", ""));
+        assertEquals(number.hashCode(), Json.parse("-2.50", "").hashCode());
+        assertNotEquals(number, Json.parse("-2.5", ""));
     }
 
     @Test

@@ -19,9 +19,9 @@ final class ModelFactory {
     static ImageModel open(Context context, Bundle bundle, Loaded loaded) {
         CoreImageModel model = CoreImageModel.open(
                 loaded.beside(new AssetSource(context.getAssets(), LAYERS)), "assets/" + LAYERS);
-        if (!model.weightsSha256.equals(bundle.weightsSha256())) {
-            throw new FormatException("layers of the bundle's model", model.weightsSha256,
-                    "assets/" + LAYERS, context.getString(R.string.reinstall));
+        if (!model.weightsSha256().equals(bundle.weightsSha256())) {
+            throw new FormatException("layers of the bundle's model", model.weightsSha256(),
+                    "assets/" + LAYERS, "pack the assets again");
         }
         return model;
     }

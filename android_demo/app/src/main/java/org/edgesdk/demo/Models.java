@@ -5,11 +5,11 @@ import android.os.Build;
 import android.util.Log;
 
 import org.edgesdk.Bundle;
+import org.edgesdk.Digests;
 import org.edgesdk.EdgeRuntime;
 import org.edgesdk.FormatException;
 import org.edgesdk.demo.core.CodesFile;
 import org.edgesdk.demo.core.DeviceProfile;
-import org.edgesdk.demo.core.Digests;
 import org.edgesdk.demo.core.Files;
 import org.edgesdk.demo.core.ImageModel;
 import org.edgesdk.demo.core.ImageSession;
@@ -54,7 +54,7 @@ final class Models {
             return new AssetSource(context.getAssets(), folder).map(name);
         } catch (IOException error) {
             throw new FormatException("a file that was packed", "none: " + error.getMessage(),
-                    "assets/" + folder + "/" + name, context.getString(R.string.reinstall));
+                    "assets/" + folder + "/" + name, "pack the assets again");
         }
     }
 

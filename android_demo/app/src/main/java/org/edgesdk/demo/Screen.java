@@ -8,6 +8,7 @@ import android.view.View;
 import android.widget.TextView;
 
 import org.edgesdk.EdgeException;
+import org.edgesdk.FormatException;
 import org.edgesdk.demo.core.DeviceState;
 
 /** What the three screens share: the tabs, the device's state live, and problems in words. */
@@ -54,8 +55,13 @@ abstract class Screen extends Activity implements Engine.Observer {
 
     /** Say what does not work and what to do about it; null hides the message. */
     protected final void showProblem(int part, EdgeException error) {
-        showProblem(error == null ? null
-                : getString(R.string.problem, getString(part), error.getMessage()));
+        if (error == null) {
+            showProblem(null);
+            return;
+        }
+        String words = getString(R.string.problem, getString(part), error.getMessage());
+        boolean damaged = error instanceof FormatException;
+        showProblem(damaged ? words + "\n" + getString(R.string.reinstall) : words);
     }
 
     protected final void showProblem(String words) {

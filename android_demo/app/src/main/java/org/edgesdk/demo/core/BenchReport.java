@@ -1,5 +1,7 @@
 package org.edgesdk.demo.core;
 
+import org.edgesdk.Json;
+
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -152,7 +154,7 @@ public final class BenchReport {
         whole.put("files", all);
         whole.put("notices", notices);
         whole.put("ratios", Arrays.asList());
-        return JsonText.of(whole);
+        return Json.indented(whole);
     }
 
     /** The figures as an aligned table. */

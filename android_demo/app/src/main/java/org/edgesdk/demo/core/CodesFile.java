@@ -1,6 +1,7 @@
 package org.edgesdk.demo.core;
 
 import org.edgesdk.CodeIndex;
+import org.edgesdk.Digests;
 
 import java.nio.ByteBuffer;
 

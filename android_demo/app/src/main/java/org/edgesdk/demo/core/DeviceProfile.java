@@ -1,5 +1,8 @@
 package org.edgesdk.demo.core;
 
+import org.edgesdk.FormatException;
+import org.edgesdk.Json;
+
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -9,6 +12,7 @@ import java.util.Map;
 /** What each plan took on this device: measured once, and kept as JSON. */
 public final class DeviceProfile {
     private static final int SCHEMA_VERSION = 1;
+    private static final String WHERE = "the device's profile";
 
     /** One plan: a granularity or a cascade. */
     public static final class Row {
@@ -46,32 +50,28 @@ public final class DeviceProfile {
         content.put("schema_version", SCHEMA_VERSION);
         content.put("key", key);
         content.put("plans", all);
-        return JsonText.of(content);
+        return Json.indented(content);
     }
 
     /** Return the profile that a text holds, or null if it holds none: it is measured again. */
     public static DeviceProfile fromJson(String text) {
         try {
-            Map<?, ?> content = (Map<?, ?>) JsonParser.parse(text);
-            if (((Number) content.get("schema_version")).intValue() != SCHEMA_VERSION) {
+            Map<String, Object> content = Json.object(Json.parse(text, WHERE), WHERE);
+            if (Json.small(content.get("schema_version"), WHERE) != SCHEMA_VERSION) {
                 return null;
             }
             List<Row> rows = new ArrayList<Row>();
-            for (Object each : (List<?>) content.get("plans")) {
-                Map<?, ?> one = (Map<?, ?>) each;
-                double p50 = ((Number) one.get("latency_p50_ms")).doubleValue();
-                double p95 = ((Number) one.get("latency_p95_ms")).doubleValue();
+            for (Object each : Json.list(content.get("plans"), WHERE)) {
+                Map<String, Object> one = Json.object(each, WHERE);
+                double p50 = Json.number(one.get("latency_p50_ms"), WHERE);
+                double p95 = Json.number(one.get("latency_p95_ms"), WHERE);
                 if (!(0 < p50 && p50 <= p95 && p95 < 1e9)) {
                     return null;
                 }
-                rows.add(new Row((String) one.get("name"), p50, p95));
+                rows.add(new Row(Json.string(one.get("name"), WHERE), p50, p95));
             }
-            return new DeviceProfile((String) content.get("key"), rows);
-        } catch (JsonParser.JsonException error) {
-            return null;
-        } catch (ClassCastException error) {
-            return null;
-        } catch (NullPointerException error) {
+            return new DeviceProfile(Json.string(content.get("key"), WHERE), rows);
+        } catch (FormatException error) {
             return null;
         }
     }

@@ -4,8 +4,8 @@ import org.edgesdk.Budget;
 import org.edgesdk.Bundle;
 import org.edgesdk.Choice;
 import org.edgesdk.Decision;
-import org.edgesdk.FormatException;
 import org.edgesdk.Governor;
+import org.edgesdk.Json;
 import org.edgesdk.Signals;
 
 import java.util.ArrayList;
@@ -29,12 +29,13 @@ public final class ImageSession implements AutoCloseable {
     static final int PROFILE_WARMUPS = 10;
 
     private static final int RECENT = 50;
+    private static final String NOTES = "the bundle's notes";
 
     private final Bundle bundle;
     private final ImagePlans plans;
     private final Loaded loaded;
     private final double loadMs;
-    private final Map<?, ?> notes;
+    private final Map<String, Object> notes;
     private final List<Double> recent = new ArrayList<Double>();
     private final Set<String> warm = new HashSet<String>();
     private volatile DeviceProfile profile;
@@ -47,19 +48,13 @@ public final class ImageSession implements AutoCloseable {
      *
      * @param loaded what was read for them.
      * @param loadMs how long that took.
-     * @throws FormatException the bundle's notes are damaged.
      */
     public ImageSession(Bundle bundle, ImageModel model, Loaded loaded, double loadMs) {
         this.bundle = bundle;
         this.loaded = loaded;
         this.loadMs = loadMs;
         plans = new ImagePlans(bundle, model);
-        try {
-            notes = (Map<?, ?>) JsonParser.parse(bundle.notes());
-        } catch (JsonParser.JsonException error) {
-            throw new FormatException("a bundle's notes", error.getMessage(), "manifest.json",
-                    "pack the bundle again");
-        }
+        notes = Json.object(Json.parse(bundle.notes(), NOTES), NOTES);
     }
 
     /** Granularities first, then cascades. */

@@ -1,6 +1,7 @@
 package org.edgesdk.demo.core;
 
 import org.edgesdk.Bundle;
+import org.edgesdk.Digests;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;

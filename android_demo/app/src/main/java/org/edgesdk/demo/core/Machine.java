@@ -1,5 +1,7 @@
 package org.edgesdk.demo.core;
 
+import org.edgesdk.Digests;
+
 import java.util.LinkedHashMap;
 import java.util.Map;
 

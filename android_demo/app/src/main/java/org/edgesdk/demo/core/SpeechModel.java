@@ -1,5 +1,6 @@
 package org.edgesdk.demo.core;
 
+import org.edgesdk.Digests;
 import org.edgesdk.EarlyDecision;
 import org.edgesdk.FastGrnn;
 import org.edgesdk.LogMelConfig;
