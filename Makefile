@@ -23,7 +23,7 @@ emulated: $(READY)
 	$(VENV)/bin/python runtime/tools/emulated_python.py
 	$(VENV)/bin/python runtime/jni/check.py x86_64 arm64
 
-# Wheels of devices in dist/; WHEEL_PYTHONS="python3.10 python3.11 python3.12" for more of them.
+# Wheels of devices in dist/; WHEEL_PYTHONS="python3.11 python3.13" for more of them, to 3.13.
 WHEEL_PYTHONS ?= $(PYTHON)
 wheel:
 	$(PYTHON) runtime/tools/wheels.py $(addprefix --python ,$(WHEEL_PYTHONS))
