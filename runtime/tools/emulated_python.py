@@ -32,6 +32,9 @@ FILES = BUILD / "files"
 
 PYTHON_TAG = "cp311"  # of Debian bookworm, and so of the system in QEMU
 PACKAGES = ["libc6", "libstdc++6", "python3"]
+PROCESSOR = "cortex-a76"
+"""Of a Raspberry Pi 5. For QEMU's own "max", which has SME, OpenBLAS of numpy 2.5.5 takes a kernel
+that multiplies wrongly there."""
 EXTRAS = "[onnx,litert]"
 BESIDE = ["pillow", "pytest", "hypothesis"]
 """What the examples and the tests need beside the package."""
@@ -158,7 +161,7 @@ def install_there(package: Path, here: Path) -> Path:
     wrapper.write_text(
         f'#!/bin/sh\nexport EDGE_EMULATED_PYTHON="{wrapper}" PYTHONDONTWRITEBYTECODE=1\n'
         f'export PYTHONPATH="{site}"\n'
-        f'exec "{BUILD}/qemu/usr/bin/qemu-aarch64" -L "{BUILD}/root" '
+        f'exec "{BUILD}/qemu/usr/bin/qemu-aarch64" -cpu {PROCESSOR} -L "{BUILD}/root" '
         f'"{BUILD}/root/usr/bin/python3.11" "$@"\n')
     wrapper.chmod(0o755)
     (site / "ready").write_text(stamp)
