@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = ROOT / "build/emulated"
 TOOLS = ROOT / "runtime/tools"
 PI = ROOT / "runtime/examples/raspberry_pi"
-FILES = BUILD / "files"
+FILES, CONFORMANCE = BUILD / "files", BUILD / "conformance"
 
 PYTHON_TAG = "cp311"  # of Debian bookworm, and so of the system in QEMU
 PACKAGES = ["libc6", "libstdc++6", "python3"]
@@ -194,12 +194,13 @@ def make_files() -> None:
     sources = [TOOLS / "devices/make_files.py", *(path for folder in ("edge_sdk", "exporters")
                                                   for path in (ROOT / folder).rglob("*.py"))]
     newest = max(path.stat().st_mtime for path in sources)
-    made = FILES / "conformance/images.npy"
+    made = CONFORMANCE / "images.npy"
     if made.is_file() and made.stat().st_mtime > newest:
         return
-    shutil.rmtree(FILES, ignore_errors=True)
+    for folder in (FILES, CONFORMANCE):
+        shutil.rmtree(folder, ignore_errors=True)
     run([sys.executable, TOOLS / "devices/make_files.py", FILES])
-    run([sys.executable, ROOT / "tests/conformance.py", FILES / "conformance"])
+    run([sys.executable, ROOT / "tests/conformance.py", CONFORMANCE])
 
 
 def prove_answers(here: Path, there: Path) -> list[str]:
@@ -263,7 +264,7 @@ def prove_tests(there: Path) -> str:
                                        "filterwarnings = ignore\n")
     told = run([there, "-m", "pytest", "-q", "-x", "-p", "few_examples", "-p", "no:cacheprovider",
                 "-m", "not slow", *files], where=copied,
-               environment={"EDGE_SDK_CONFORMANCE": str(FILES / "conformance")})
+               environment={"EDGE_SDK_CONFORMANCE": str(CONFORMANCE)})
     return told.strip().splitlines()[-1]
 
 
