@@ -132,6 +132,17 @@ def test_the_ratio_the_other_way_round_is_its_inverse(pairs):
         assert there.low * back.high == pytest.approx(1)
 
 
+def test_passes_that_something_disturbed_move_neither_latency_nor_ratio():
+    quiet, busy = [[1.0] * 3] * 3, [[1.8] * 3] * 2
+    other = [[0.7] * 3] * 3 + [[0.9] * 3] * 2  # suffers less
+    assert stats.level(quiet + busy).value == pytest.approx(1)
+    found = stats.ratio(quiet + busy, other)
+    assert found.value == pytest.approx(0.7)
+    assert found.high - found.low > 0.1  # but it is told
+    assert stats.unrest(quiet + busy) == pytest.approx(1.8)
+    assert stats.unrest(quiet) < stats.UNREST < 1.8
+
+
 def test_one_pass_says_nothing_of_the_next():
     alone = stats.ratio([[1.0, 1.0]], [[2.0, 2.0]])
     assert (alone.value, alone.low, alone.high) == (pytest.approx(2), None, None)

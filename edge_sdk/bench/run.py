@@ -249,6 +249,11 @@ def _notices(files: Sequence[File], meter: Meter | None) -> list[str]:
         blocked = machine.unreadable_counter()
         if blocked is not None:
             found.append(f"no energy: {blocked} is there but can not be read")
+    restless = max(((stats.unrest(row.rounds_ms), file.name, row.name)
+                    for file in done for row in file.rows), default=(1.0, "", ""))
+    if restless[0] > stats.UNREST:
+        found.append(f"something else ran: {restless[1]} {restless[2]} took {restless[0]:.1f} "
+                     "times as long in one process as in another; measure again when all is quiet")
     unknown = {row.energy_source for file in done for row in file.rows
                if row.energy_mj is None and row.energy_source != "not measured"}
     found += [f"energy unknown: {why}" for why in sorted(unknown)]

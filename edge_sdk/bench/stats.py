@@ -36,6 +36,12 @@ which 99 % of two runs' differences lie within 1.7 %; one run's passes alone pro
 MOST_LOG = 50.0
 """A wider spread, as a logarithm, is none."""
 
+MEDIAN = math.sqrt(math.pi / 2)
+"""How much more the median of normal numbers varies than their mean, for many of them."""
+
+UNREST = 1.25
+"""Passes that differ more than so had something else running beside them."""
+
 SETTLED = 0.05
 """Warm enough: a block's median is at most this much below that of the block before."""
 
@@ -80,7 +86,7 @@ def _at(ordered: Sequence[float], share: float) -> float:
 
 
 def level(passes: Passes) -> Estimate:
-    """Return a row's latency: the geometric mean of its passes' medians, in ms."""
+    """Return a row's latency: the median of its passes' medians, in ms."""
     return _rerun([math.log(statistics.median(rounds)) for rounds in passes])
 
 
@@ -94,25 +100,33 @@ def ratio(base: Passes, other: Passes) -> Estimate:
 
 
 def noise(passes: Passes) -> float | None:
-    """Return by how much, as a share, a row's latency may differ from its true mean; or None."""
+    """Return by how much, as a share, a row's latency may differ from the true one; or None."""
     logs = [math.log(statistics.median(rounds)) for rounds in passes]
     return None if len(logs) < 2 else _half(logs)
 
 
+def unrest(passes: Passes) -> float:
+    """Return how many times as long the slowest pass took as the fastest, by their medians."""
+    medians = [statistics.median(rounds) for rounds in passes]
+    return max(medians) / min(medians)
+
+
 def _rerun(logs: Sequence[float]) -> Estimate:
-    mean = statistics.fmean(logs)
+    # Not the mean: a neighbour that takes half of a core during one pass, as happens on shared
+    # machines, would move it, and engines suffer from that unequally.
+    middle = statistics.median(logs)
     if len(logs) < 2:
-        return Estimate(math.exp(mean), None, None)
-    # The rerun's mean varies as much as this one: their difference has twice the variance.
+        return Estimate(math.exp(middle), None, None)
+    # The rerun's value varies as much as this one: their difference has twice the variance.
     half = max(_half(logs) * math.sqrt(2), LEAST_HALF)
     if half > MOST_LOG:
-        return Estimate(math.exp(mean), None, None)
-    return Estimate(math.exp(mean), math.exp(mean - half), math.exp(mean + half))
+        return Estimate(math.exp(middle), None, None)
+    return Estimate(math.exp(middle), math.exp(middle - half), math.exp(middle + half))
 
 
 def _half(logs: Sequence[float]) -> float:
     n = len(logs)
-    return student(n - 1) * statistics.stdev(logs) / math.sqrt(n)
+    return student(n - 1) * MEDIAN * statistics.stdev(logs) / math.sqrt(n)
 
 
 def student(freedom: int) -> float:
