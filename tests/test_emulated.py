@@ -22,6 +22,7 @@ def load(name, path):
 
 
 compare = load("compare_devices", "devices/compare.py")
+load("debian", "debian.py")  # beside the program that runs, which imports it
 emulated = load("emulated_python", "emulated_python.py")
 NUMBERS = {"a.edge/onnx/S": np.array([[0.5, -0.25]], np.float32),
            "digits-int8.onnx/S/logits": np.array([[8.0, -2.0]], np.float32),
@@ -118,4 +119,6 @@ def test_the_tests_that_run_on_arm64_exist_and_ask_for_no_toolchain():
     folder = Path(__file__).resolve().parent
     for name in emulated.TESTS:
         text = (folder / f"{name}.py").read_text(encoding="utf-8")
-        assert "importorskip(\"torch" not in text, name
+        # Torch may be asked for only where no files were exported elsewhere.
+        asked = text.replace("if conformance.folder() is None:\n    pytest.importorskip", "")
+        assert "importorskip(\"torch" not in asked, name
